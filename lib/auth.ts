@@ -1,0 +1,257 @@
+import type { Account } from "./account.ts";
+import { createAuditQueue, type AuditSink } from "./audit.ts";
+import { createBackground } from "./background.ts";
+import { bindAccounts, type Calls } from "./calls.ts";
+import { change } from "./change.ts";
+import type { Context } from "./context.ts";
+import type { AccountCore, Directory } from "./core.ts";
+import {
+  createCore,
+  createHashing,
+  readIssuer,
+  readPolicy,
+  type HashingOptions,
+  type PolicyOptions,
+} from "./create-core.ts";
+import { digest } from "./crypto/digest.ts";
+import { createKeyring, type Key } from "./crypto/keyring.ts";
+import type { MessageKind } from "./delivery/messages.ts";
+import type { Delivery } from "./delivery/port.ts";
+import { prepareToken, sendMail } from "./flows/mail.ts";
+import { canonicalName, nameKey } from "./names.ts";
+import type { PolicySubject } from "./policy.ts";
+import type { SendLimit, Store, TenantStore } from "./store/port.ts";
+import { memoryThrottle, type Throttle, type ThrottleOptions } from "./throttle.ts";
+
+/** How many mails may be sent. */
+export interface SendLimits {
+  /** To one address. @default 5 in 15 minutes, 20 a day */
+  readonly destination?: SendLimit;
+  /** By one tenant. @default 1000 in 15 minutes, 10,000 a day */
+  readonly tenant?: SendLimit;
+}
+
+/** What `createAuth` is given. Only the first four have no default. */
+export interface AuthOptions {
+  /** E.g. `mongooseStore(mongoose.connection)`. */
+  readonly store: Store;
+  /** The ring of secrets; the first is used, the others still verify. */
+  readonly keys: readonly Key[];
+  /** The service's name in authenticator apps and mails; no colon, at most 60 characters. */
+  readonly issuer: string;
+  /** Where the app is reached: the base of every mailed link and the `iss` of tokens. Never taken from a request (RT-07). */
+  readonly publicUrl: string;
+  /** @default none: mails are refused, audited as failed, and a warning says so at start */
+  readonly delivery?: Delivery;
+  readonly policy?: PolicyOptions;
+  readonly hashing?: HashingOptions;
+  /** Attempts per client address. @default 100 in 15 minutes, in this process's memory */
+  readonly throttle?: Throttle | ThrottleOptions;
+  readonly sendLimits?: SendLimits;
+  /** Paths of the pages that mailed links open. @default `/verify-email` and `/unlock` */
+  readonly links?: { readonly verifyEmail?: string; readonly unlock?: string };
+  /** Where audit events go. @default the store */
+  readonly audit?: AuditSink;
+  /** @default the system's clock */
+  readonly clock?: () => Date;
+}
+
+/** The object that routers and strategies are given. */
+export interface Auth {
+  /** The calls of one tenant; nothing of it is seen or usable in another (MT-01). */
+  tenant(id: string): Calls;
+  /** Check the connection, make the indexes. Await it before listening. */
+  ready(): Promise<void>;
+  /** Finish sending mail, write the audit queue. Await it after the last request. */
+  close(): Promise<void>;
+  /** Audit events that could not be written. */
+  lostAuditEvents(): number;
+}
+
+const OPTIONS: Readonly<Record<keyof AuthOptions, true>> = {
+  store: true,
+  keys: true,
+  issuer: true,
+  publicUrl: true,
+  delivery: true,
+  policy: true,
+  hashing: true,
+  throttle: true,
+  sendLimits: true,
+  links: true,
+  audit: true,
+  clock: true,
+};
+
+/**
+ * Accounts, names, passwords, second factors and sessions, on a store.
+ *
+ * @throws TypeError naming the option that is wrong, never its value (CR-04).
+ */
+export function createAuth(options: AuthOptions): Auth {
+  refuseUnknown(options);
+  const { store, delivery = noDelivery(), clock = () => new Date() } = options;
+  const issuer = readIssuer(options.issuer);
+  if (typeof (store as Partial<Store> | undefined)?.tenant !== "function") {
+    throw new TypeError("store: mongooseStore(connection) or a store of the same shape");
+  }
+  const publicUrl = readPublicUrl(options.publicUrl);
+  const links = readLinks(options.links);
+  const now = (): number => clock().getTime();
+  const keyring = createKeyring(options.keys);
+  const policy = readPolicy(options.policy);
+  const hashing = createHashing(options.hashing);
+  const throttle = isThrottle(options.throttle)
+    ? options.throttle
+    : memoryThrottle(options.throttle);
+  const limits = { ...DEFAULT_LIMITS, ...options.sendLimits };
+  const audit = createAuditQueue(options.audit ?? ((events) => store.appendAudit(events)), { now });
+  const background = createBackground(() => {
+    audit.forTenant("").record({ type: "fault", outcome: "refused", reason: "background" }, {});
+  });
+
+  const build = (tenant: string): Calls => {
+    if (!/^[A-Za-z0-9_-]{1,64}$/.test(tenant)) {
+      throw new TypeError("tenant: 1 to 64 letters, digits, _ or -");
+    }
+    const names = store.tenant(tenant);
+    const base = createCore({
+      ...{ tenant, issuer, keyring, policy, hashing, throttle, now },
+      tokenIssuer: publicUrl.origin,
+      records: names.accounts,
+      directory: directoryOf(names, tenant),
+      audit: audit.forTenant(tenant),
+    });
+    const core: AccountCore = {
+      ...base,
+      ...{ records: names.accounts, store: names, delivery, publicUrl, links, background },
+      barred: (record) => barred(record as Account, policy.verifiedToLogIn),
+      isNamed: (record, key) => Object.hasOwn((record as Account).names ?? {}, key),
+      describe: (id, record) => describeAccount(id, tenant, record as Account),
+      notify: (subject, record, kind, context) => {
+        notify(core, { subject, account: record as Account }, kind, context);
+      },
+      async mayReach(address, kind) {
+        const what = kind === "verify_email" ? "link" : "notice";
+        const to = digest([tenant, what, address.toLowerCase()].join("\n"));
+        if (!(await store.countSend(to, limits.destination, now()))) return false;
+        return store.countSend(digest(`${tenant}\n${what}`), limits.tenant, now());
+      },
+    };
+    return bindAccounts(core);
+  };
+
+  const tenants = new Map<string, Calls>();
+  return {
+    tenant(id) {
+      const known = tenants.get(id);
+      if (known !== undefined) return known;
+      const calls = build(id);
+      tenants.set(id, calls);
+      return calls;
+    },
+    ready: () => store.ready(),
+    async close() {
+      await background.idle();
+      await audit.close();
+      await delivery.close?.();
+    },
+    lostAuditEvents: () => audit.lost(),
+  };
+}
+
+const DEFAULT_LIMITS: Required<SendLimits> = {
+  destination: { perQuarter: 5, perDay: 20 },
+  tenant: { perQuarter: 1000, perDay: 10_000 },
+};
+
+function refuseUnknown(options: object): void {
+  for (const name of Object.keys(options)) {
+    if (!Object.hasOwn(OPTIONS, name))
+      throw new TypeError(`${name}: createAuth has no such option`);
+  }
+}
+
+function readPublicUrl(value: unknown): URL {
+  if (typeof value !== "string" || !URL.canParse(value)) {
+    throw new TypeError("publicUrl: an absolute URL");
+  }
+  const url = new URL(value);
+  const loopback = /^(?:localhost|127(?:\.\d+){3}|\[::1\])$/.test(url.hostname);
+  const secure = url.protocol === "https:" || (url.protocol === "http:" && loopback);
+  if (!secure && (url.protocol !== "http:" || process.env.NODE_ENV === "production")) {
+    throw new TypeError("publicUrl: https, or http on a loopback address");
+  }
+  if (url.username !== "" || url.search !== "" || url.hash !== "") {
+    throw new TypeError("publicUrl: no user, query or fragment");
+  }
+  return url;
+}
+
+function readLinks({
+  verifyEmail = "/verify-email",
+  unlock = "/unlock",
+}: AuthOptions["links"] = {}): AccountCore["links"] {
+  for (const [name, path] of Object.entries({ verifyEmail, unlock })) {
+    if (!/^\/(?!\/)[\w./-]*$/.test(path))
+      throw new TypeError(`links.${name}: a path that begins with /`);
+  }
+  return { verify_email: verifyEmail, unlock };
+}
+
+function isThrottle(value: Throttle | ThrottleOptions | undefined): value is Throttle {
+  return value !== undefined && "take" in value;
+}
+
+function noDelivery(): Delivery {
+  process.emitWarning("polyfactor: no delivery was given, so no mail will be sent");
+  return { deliver: () => Promise.reject(new Error("no delivery was given")) };
+}
+
+function directoryOf(names: TenantStore, tenant: string): Directory {
+  const keyOf = (name: string): string => nameKey(tenant, "name", canonicalName(name));
+  return {
+    keyOf,
+    unknown: names.unknown,
+    async find(name) {
+      const key = keyOf(name);
+      return { key, subject: await names.resolve(key), listed: ["names", key] };
+    },
+  };
+}
+
+function barred({ state, email }: Account, verifiedToLogIn: boolean): string | undefined {
+  if (state !== "active") return state === "disabled" ? "disabled" : "unfinished";
+  return verifiedToLogIn && email?.verifiedAt === undefined ? "unverified" : undefined;
+}
+
+function describeAccount(id: string, tenant: string, { username, email }: Account): PolicySubject {
+  return {
+    id,
+    tenant,
+    ...(username === undefined ? {} : { username }),
+    ...(email === undefined ? {} : { email: email.address }),
+  };
+}
+
+/** Tell an owner by mail. An unlock link is made here, because only its mail may ever hold it. */
+function notify(
+  core: AccountCore,
+  { subject, account }: { readonly subject: string; readonly account: Account },
+  kind: MessageKind,
+  context: Context,
+): void {
+  const address = account.email?.address;
+  if (address === undefined) return;
+  const mail = { context, account: subject };
+  if (kind !== "password_off") {
+    const remaining = Object.keys(account.backup?.codes ?? {}).length - 1;
+    sendMail(core, address, kind, { ...mail, remaining: Math.max(0, remaining) });
+    return;
+  }
+  core.background.run(async () => {
+    const prepared = prepareToken(core, subject, "unlock", address);
+    await core.records.commit(subject, change().set(["mailed", "unlock"], prepared.stored));
+    sendMail(core, address, kind, { ...mail, ...prepared });
+  });
+}

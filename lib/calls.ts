@@ -1,0 +1,207 @@
+import type { Method } from "./account.ts";
+import type { Context } from "./context.ts";
+import type { Acting, AccountActing, AccountCore, Core, Progress, Session } from "./core.ts";
+import type { Handle } from "./crypto/ticket.ts";
+import type { BackupCodeForm } from "./factors/backup-code.ts";
+import * as administration from "./flows/administration.ts";
+import * as enrolment from "./flows/enrolment.ts";
+import { begin, login } from "./flows/login.ts";
+import { unlockByToken } from "./flows/mail.ts";
+import { changePassword } from "./flows/password.ts";
+import * as profile from "./flows/profile.ts";
+import { register, type Registered, type Registration } from "./flows/registration.ts";
+import { stepUp, submit, type Choice, type SecondProof } from "./flows/second-factor.ts";
+import * as sessions from "./flows/sessions.ts";
+
+/** A code and the factors it may be held against. */
+export interface Submission {
+  readonly choice: Choice;
+  readonly proof: SecondProof;
+}
+
+/**
+ * What strategies and middleware need, on accounts of ours and on a host's own users alike. Every
+ * refusal is an `AuthError`; which codes a call can give stands with it.
+ */
+export interface Factors<A extends Acting = Acting> {
+  /** The first factor by name and password. `invalid_credentials`, `too_many_attempts`, `rate_limited`. */
+  login(name: string, proof: { readonly password: string }, context: Context): Promise<Progress>;
+  /**
+   * Somebody else checked the first factor; the caller vouches for the subject. `amr`: what it states of
+   * itself (RFC 8176). `invalid_credentials` where there is no such subject or it may not log in.
+   */
+  begin(
+    subject: string,
+    first: { readonly amr?: readonly string[] },
+    context: Context,
+  ): Promise<Progress>;
+  /**
+   * Finish a pending login with a code. The ticket is what the login answered, or subject and entry,
+   * vouched for by the host's own session. `invalid_ticket`, `invalid_code`, `too_many_attempts`, `rate_limited`.
+   */
+  submit(ticket: string | Handle, submission: Submission, context: Context): Promise<Progress>;
+  /** A second factor within a session: raises it. Codes as `submit`; `invalid_token`. */
+  stepUp(acting: A, submission: Submission, context: Context): Promise<Session>;
+  /** Who holds this access token. `invalid_token`, `enrolment_required`, `step_up_required`. */
+  authenticate(token: string, requirement: sessions.Requirement, context: Context): Promise<A>;
+  /** The live session that a host's own session names. Codes as `authenticate`. */
+  findSession(
+    named: { readonly subject: string; readonly sessionId: string },
+    requirement: sessions.Requirement,
+    context: Context,
+  ): Promise<A>;
+  /** Refuse where the acting session did not use its second factor in the last 15 minutes. `step_up_required`. */
+  demandFresh(acting: A, context: Context): void;
+  /** The acting session. */
+  session(acting: A): Session;
+  sessions(acting: A): readonly Session[];
+  /** `not_found` */
+  revokeSession(acting: A, sessionId: string, context: Context): Promise<void>;
+  /** End every session; with `keepOwn` all but the acting one. `conflict` */
+  revokeSessions(acting: A, scope: { readonly keepOwn: boolean }, context: Context): Promise<void>;
+  /** End the sessions of these tokens; an expired token of ours counts. `invalid_token` */
+  logout(
+    tokens: { readonly accessToken: string; readonly refreshToken?: string },
+    context: Context,
+  ): Promise<void>;
+  /** Use a refresh token, spending it where `rotate` is set. `invalid_token`, `account_disabled`. */
+  refresh(
+    token: string,
+    options: { readonly rotate: boolean },
+    context: Context,
+  ): Promise<sessions.Refreshed>;
+  /** A JWT (RFC 9068) for a session; `lifetime` in seconds. @default 900 */
+  accessToken(
+    subject: string,
+    session: Session,
+    options?: { readonly claims?: Readonly<Record<string, unknown>>; readonly lifetime?: number },
+  ): Promise<string>;
+  /** A JWT that `refresh` takes, good as long as the session. */
+  refreshToken(subject: string, session: Session): Promise<string>;
+  /** Begin to set up an authenticator app. `step_up_required` */
+  enrolTotp(
+    acting: A,
+    options: enrolment.TotpSetupOptions,
+    context: Context,
+  ): Promise<enrolment.TotpSetup>;
+  /** Confirm it with a code. `nothing_pending`, `invalid_code`, `too_many_attempts`, `step_up_required`. */
+  confirmTotp(
+    acting: A,
+    confirmation: enrolment.ConfirmOptions & { readonly code: string },
+    context: Context,
+  ): Promise<enrolment.Confirmed>;
+  /** Remove one app, or every one. `not_enrolled`, `not_found`, `last_factor`, `step_up_required`, `conflict`. */
+  removeTotp(acting: A, which: { readonly deviceId?: string }, context: Context): Promise<void>;
+  /** Switch every second factor off with password and code. `not_enrolled`, `wrong_password`, `invalid_code`, `last_factor`. */
+  disableSecondFactors(
+    acting: A,
+    proof: { readonly password: string; readonly code: string },
+    context: Context,
+  ): Promise<void>;
+  /** New backup codes. `not_enrolled`, `step_up_required`, `conflict`. */
+  replaceBackupCodes(acting: A, form: BackupCodeForm, context: Context): Promise<readonly string[]>;
+  status(acting: A): enrolment.FactorStatus;
+  /** `wrong_password`, `password_…`, `step_up_required`, `too_many_attempts`. */
+  changePassword(
+    acting: A,
+    change: { readonly current: string; readonly next: string },
+    context: Context,
+  ): Promise<void>;
+}
+
+/** What one tenant of `createAuth` offers: factors and sessions, names, registration, administration. */
+export interface Calls extends Factors<AccountActing> {
+  /** `invalid_input`, `password_…`, `name_taken`, `rate_limited`. */
+  register(registration: Registration, context: Context): Promise<Registered>;
+  profile(acting: AccountActing): profile.Profile;
+  /** `invalid_input`, `step_up_required` for a new address, `conflict`. */
+  updateProfile(
+    acting: AccountActing,
+    change: profile.ProfileChange,
+    context: Context,
+  ): Promise<profile.Profile>;
+  /** Mail a new link; false where the address is confirmed. `rate_limited` */
+  sendVerification(acting: AccountActing, context: Context): Promise<boolean>;
+  /** The same by address, with one answer for all. `invalid_input`, `rate_limited` */
+  resendVerification(email: string, context: Context): Promise<void>;
+  /** Spend a mailed token. `invalid_mailed_token` */
+  verifyEmail(token: string, context: Context): Promise<{ readonly accountId: string }>;
+  /** Spend the mailed token that switches a password on again. `invalid_mailed_token` */
+  unlockByToken(token: string, context: Context): Promise<void>;
+
+  /** The host's own: take over an account. `invalid_input`, `name_taken` */
+  import(account: administration.ImportedAccount): Promise<{ readonly id: string }>;
+  /** The host's own: refuse logins, end every session. `not_found` */
+  disable(accountId: string): Promise<void>;
+  enable(accountId: string): Promise<void>;
+  /** The host's own: open what too many failures have closed. `not_found` */
+  unlock(accountId: string): Promise<void>;
+  remove(accountId: string): Promise<void>;
+  endSessions(accountId: string): Promise<void>;
+  /** The host's own: remove every second factor. `not_found` */
+  resetFactors(accountId: string): Promise<void>;
+}
+
+/** The flows, bound to a core. */
+export function bindFactors<A extends Acting>(core: Core): Factors<A> {
+  return {
+    login: (name, proof, context) => login(core, name, proof, context),
+    begin: (subject, { amr }, context) =>
+      begin(core, subject, amr === undefined ? {} : { amr: amr.join(" ") }, context),
+    submit: (ticket, submission, context) => submit(core, ticket, submission, context),
+    stepUp: (acting, submission, context) => stepUp(core, acting, submission, context),
+    // The store that the core reads from decides what a record holds, and `A` says it.
+    authenticate: async (token, requirement, context) =>
+      (await sessions.authenticate(core, token, requirement, context)) as A,
+    findSession: async (named, requirement, context) =>
+      (await sessions.findSession(core, named, requirement, context)) as A,
+    demandFresh: (acting, context) => {
+      sessions.demandFresh(core, acting, context);
+    },
+    session: (acting) => sessions.describe(core, acting),
+    sessions: (acting) => sessions.listSessions(core, acting),
+    revokeSession: (acting, id, context) => sessions.revokeSession(core, acting, id, context),
+    revokeSessions: (acting, scope, context) =>
+      sessions.revokeSessions(core, acting, scope, context),
+    logout: (tokens, context) => sessions.logout(core, tokens, context),
+    refresh: (token, options, context) => sessions.refreshSession(core, token, options, context),
+    accessToken: (subject, session, options = {}) =>
+      sessions.issueAccessToken(core, subject, session, options),
+    refreshToken: (subject, session) => sessions.issueRefreshToken(core, subject, session),
+    enrolTotp: (acting, options, context) => enrolment.beginTotp(core, acting, options, context),
+    confirmTotp: (acting, confirmation, context) =>
+      enrolment.confirmTotp(core, acting, confirmation, context),
+    removeTotp: (acting, which, context) => enrolment.removeTotp(core, acting, which, context),
+    disableSecondFactors: (acting, proof, context) =>
+      enrolment.disableSecondFactors(core, acting, proof, context),
+    replaceBackupCodes: (acting, form, context) =>
+      enrolment.replaceBackupCodes(core, acting, form, context),
+    status: ({ record }) => enrolment.factorStatus(record),
+    changePassword: (acting, wanted, context) => changePassword(core, acting, wanted, context),
+  };
+}
+
+/** The same on accounts of ours, and what only they have. */
+export function bindAccounts(core: AccountCore): Calls {
+  return {
+    ...bindFactors<AccountActing>(core),
+    register: (registration, context) => register(core, registration, context),
+    profile: ({ subject, record }) => profile.profileOf(subject, record),
+    updateProfile: (acting, wanted, context) =>
+      profile.updateProfile(core, acting, wanted, context),
+    sendVerification: (acting, context) => profile.sendVerification(core, acting, context),
+    resendVerification: (email, context) => profile.resendVerification(core, email, context),
+    verifyEmail: (token, context) => profile.verifyEmail(core, token, context),
+    unlockByToken: (token, context) => unlockByToken(core, token, context),
+    import: (account) => administration.importAccount(core, account),
+    disable: (id) => administration.disableAccount(core, id),
+    enable: (id) => administration.enableAccount(core, id),
+    unlock: (id) => administration.unlockAccount(core, id),
+    remove: (id) => administration.removeAccount(core, id),
+    endSessions: (id) => administration.endSessions(core, id),
+    resetFactors: (id) => administration.resetFactors(core, id),
+  };
+}
+
+/** A method name, for callers that offer a list. */
+export type { Method };

@@ -1,0 +1,20 @@
+/** A message to one recipient. Holds the one code or link it exists for, and no other secret (LG-02). */
+export interface Message {
+  readonly channel: "email" | "sms";
+  /** The stored address or number, exactly one (OB-09). */
+  readonly to: string;
+  readonly subject: string;
+  /** Plain text. */
+  readonly text: string;
+  /** What it is about, for hosts that write their own. */
+  readonly kind: string;
+  readonly code?: string;
+  readonly token?: string;
+  readonly link?: string;
+}
+
+/** Sends messages. Rejects where the message was not taken. */
+export interface Delivery {
+  deliver(message: Message): Promise<void>;
+  close?(): Promise<void>;
+}

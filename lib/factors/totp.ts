@@ -1,0 +1,95 @@
+import { ScureBase32Plugin, verifySync } from "otplib";
+import { entriesOf, type TotpDevice } from "../account.ts";
+import { change, type ChangeBuilder } from "../change.ts";
+import { randomOctets } from "../crypto/random.ts";
+import type { Sealer } from "../crypto/sealing.ts";
+import type { Receipt } from "../receipt.ts";
+
+/** Seconds a code lives (RFC 6238 §5.2). */
+const PERIOD = 30;
+/** Steps of clock drift accepted on either side. */
+const DRIFT = 1;
+/** Authenticator apps one account may have: each costs a comparison (TO-11). */
+export const MAX_TOTP_DEVICES = 10;
+
+const base32 = new ScureBase32Plugin();
+
+/** A new seed of 160 bits (RFC 4226 R6, TO-02). */
+export function createSeed(): Uint8Array {
+  return randomOctets(20);
+}
+
+/** The seed as an authenticator app takes it: upper-case base32 without padding. */
+export function encodeSeed(seed: Uint8Array): string {
+  return base32.encode(seed, { padding: false });
+}
+
+/** The seed in a base32 text, e.g. one that another library enrolled. @throws Error for other text. */
+export function decodeSeed(text: string): Uint8Array {
+  return base32.decode(text);
+}
+
+/**
+ * The key URI that an app reads from a QR code. A colon separates issuer and account, so it is taken
+ * out of both (TO-08).
+ */
+export function keyUri({
+  issuer,
+  account,
+  seed,
+}: {
+  readonly issuer: string;
+  readonly account: string;
+  readonly seed: Uint8Array;
+}): string {
+  const [who, whose] = [issuer, account].map((text) =>
+    encodeURIComponent(text.replaceAll(":", "")),
+  );
+  const query = `secret=${encodeSeed(seed)}&issuer=${who ?? ""}`;
+  return `otpauth://totp/${who ?? ""}:${whose ?? ""}?${query}&algorithm=SHA1&digits=6&period=${PERIOD}`;
+}
+
+/** What seals a seed to its account and device. */
+export function seedContext(subject: string, device: string): string {
+  return `totp\n${subject}\n${device}`;
+}
+
+/** The time step whose code this is, within the drift; undefined if none. Compares in constant time. */
+export function matchStep(seed: Uint8Array, code: string, now: number): number | undefined {
+  const result = verifySync({
+    strategy: "totp",
+    secret: seed,
+    token: code,
+    epoch: Math.floor(now / 1000),
+    period: PERIOD,
+    epochTolerance: PERIOD * DRIFT,
+  });
+  return result.valid && "timeStep" in result ? result.timeStep : undefined;
+}
+
+/** What checking a code came to: the change that spends it, or why not. */
+export type FactorCheck = { readonly change: ChangeBuilder } | { readonly refused: string };
+
+/** Whether the code is right and unused on one of the account's apps; only that app's code is spent. */
+export function checkTotp(
+  { subject, record }: Receipt,
+  code: string,
+  { sealer, now }: { readonly sealer: Sealer; readonly now: number },
+): FactorCheck {
+  let refused = "wrong";
+  for (const [id, device] of entriesOf<TotpDevice>(record.totp).slice(0, MAX_TOTP_DEVICES)) {
+    const step = matchStep(sealer.open(device.seed, seedContext(subject, id)), code, now);
+    if (step === undefined) continue;
+    // RFC 6238 §5.2: a code is good once. Two requests may both come here; the condition lets one claim.
+    if (step > device.lastStep) {
+      return {
+        change: change()
+          .when(["totp", id, "lastStep"], { below: step })
+          .set(["totp", id, "lastStep"], step)
+          .set(["totp", id, "lastUsedAt"], now),
+      };
+    }
+    refused = "replayed";
+  }
+  return { refused };
+}

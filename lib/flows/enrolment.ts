@@ -1,0 +1,387 @@
+import {
+  entriesOf,
+  type BackupCodes,
+  type FactorRecord,
+  type Method,
+  type TotpDevice,
+  type TotpEnrolment,
+} from "../account.ts";
+import { attempt, commitUnchanged, type Decision } from "../attempt.ts";
+import { payFrom, refresh } from "../budget.ts";
+import { change, type ChangeBuilder } from "../change.ts";
+import { cleanLabel, type Context } from "../context.ts";
+import type { Acting, Core, Session } from "../core.ts";
+import { randomEntryId } from "../crypto/random.ts";
+import type { MessageKind } from "../delivery/messages.ts";
+import { AuthError } from "../errors.ts";
+import { createBackupCodes, type BackupCodeForm } from "../factors/backup-code.ts";
+import { readCode } from "../factors/code-form.ts";
+import { checkPassword } from "../factors/password.ts";
+import {
+  checkTotp,
+  createSeed,
+  encodeSeed,
+  keyUri,
+  matchStep,
+  MAX_TOTP_DEVICES,
+  seedContext,
+} from "../factors/totp.ts";
+import { isMandatory, methodsOf, needsSecondFactor } from "../policy.ts";
+import type { Receipt } from "../receipt.ts";
+import { describeSession } from "./gate.ts";
+import { demandFresh, keepOnly } from "./sessions.ts";
+
+/** Milliseconds that a factor may wait for its confirmation (TO-07). */
+const ENROLMENT_LIVES = 10 * 60_000;
+
+/** What is shown once, to be put into an authenticator app (TO-09). */
+export interface TotpSetup {
+  readonly deviceId: string;
+  /** Upper-case base32 without padding. */
+  readonly secret: string;
+  /** `otpauth://totp/…` */
+  readonly uri: string;
+  readonly backupCodes?: readonly string[];
+  readonly expiresAt: Date;
+}
+
+/** What a set-up may ask for. */
+export interface TotpSetupOptions {
+  /** What the owner calls the app. @default "Authenticator app" */
+  readonly name?: string;
+  /** What the app shows beside the issuer. @default the account's address, user name or id */
+  readonly account?: string;
+  /** Backup codes to be shown with the seed; they become good when it is confirmed. @default none */
+  readonly backupCodes?: BackupCodeForm;
+}
+
+/**
+ * Begin to set up an authenticator app. A second call replaces what the first one prepared, never a
+ * factor in use.
+ *
+ * @throws AuthError `step_up_required` for an account that has a second factor and a session that did
+ * not use it lately; `unavailable`.
+ */
+export async function beginTotp(
+  core: Core,
+  acting: Acting,
+  { name = "Authenticator app", account, backupCodes: form }: TotpSetupOptions,
+  context: Context,
+): Promise<TotpSetup> {
+  demandFresh(core, acting, context);
+  const { subject, record } = acting;
+  const now = core.now();
+  const seed = createSeed();
+  const id = randomEntryId();
+  const backup = form && (await newBackupCodes(core, subject, form));
+  const described = core.describe(subject, record);
+  const enrolment: TotpEnrolment = {
+    id,
+    name: cleanLabel(name, 60),
+    seed: core.sealer.seal(seed, seedContext(subject, id)),
+    expiresAt: now + ENROLMENT_LIVES,
+    ...(backup === undefined ? {} : { backup: backup.stored }),
+  };
+
+  await commitActing(core, acting, change().set(["enrolment"], enrolment));
+  core.audit.record({ type: "enrolment_begin", account: subject, method: "totp" }, context);
+  const label = account ?? described.email ?? described.username ?? subject;
+  return {
+    deviceId: id,
+    secret: encodeSeed(seed),
+    uri: keyUri({ issuer: core.issuer, account: label, seed }),
+    expiresAt: new Date(enrolment.expiresAt),
+    ...(backup === undefined ? {} : { backupCodes: backup.shown }),
+  };
+}
+
+/** What a confirmation makes of the factors that are there. */
+export interface ConfirmOptions {
+  /** Whether the new app takes the place of every other one. @default false: it is added */
+  readonly replace?: boolean;
+  /** Backup codes to be made where the account has none and the set-up showed none. @default none */
+  readonly backupCodes?: BackupCodeForm;
+}
+
+/** A confirmed factor. */
+export interface Confirmed {
+  readonly deviceId: string;
+  readonly session: Session;
+  readonly backupCodes?: readonly string[];
+}
+
+/**
+ * Confirm an authenticator app with a code of it, which counts as used (TO-04) and raises the acting
+ * session.
+ *
+ * @throws AuthError `nothing_pending`, `invalid_code`, `too_many_attempts`, `step_up_required`, `unavailable`.
+ */
+export async function confirmTotp(
+  core: Core,
+  acting: Acting,
+  { code, replace = false, backupCodes: form }: ConfirmOptions & { readonly code: string },
+  context: Context,
+): Promise<Confirmed> {
+  demandFresh(core, acting, context);
+  const typed = readCode(code);
+  const { subject, record: seen, sessionId } = acting;
+  if ((seen.enrolment?.expiresAt ?? 0) <= core.now()) throw new AuthError("nothing_pending");
+  if (typed?.kind !== "digits") throw new AuthError("invalid_code", { reason: "malformed" });
+
+  const codesDue =
+    form !== undefined && seen.backup === undefined && seen.enrolment?.backup === undefined;
+  const extra = codesDue ? await newBackupCodes(core, subject, form) : undefined;
+  const now = core.now();
+  const budgets = ["second", "code"] as const;
+  return attempt(
+    core,
+    {
+      records: core.records,
+      subject,
+      budgets,
+      // The epoch ties this to what the acting session was judged by.
+      charge: payFrom(budgets, now)
+        .when(["enrolment", "expiresAt"], { above: now })
+        .when(["sessions", sessionId], { present: true })
+        .whenSame(["epoch"], seen.epoch),
+      wrong: "invalid_code",
+      gone: "nothing_pending",
+      event: { type: "factor_added", account: subject, method: "totp", session: sessionId },
+      context,
+      onGranted: (record) => {
+        const replaced = replace && needsSecondFactor(record);
+        core.notify(subject, record, replaced ? "factor_replaced" : "factor_added", context);
+      },
+    },
+    (receipt) => decideTotp(core, receipt, { code: typed.code, replace, sessionId, extra }),
+  );
+}
+
+interface TotpConfirmation {
+  readonly code: string;
+  readonly replace: boolean;
+  readonly sessionId: string;
+  readonly extra: { readonly shown: readonly string[]; readonly stored: BackupCodes } | undefined;
+}
+
+function decideTotp(
+  core: Core,
+  { subject, record }: Receipt,
+  { code, replace, sessionId, extra }: TotpConfirmation,
+): Decision<Confirmed> {
+  const now = core.now();
+  const { enrolment } = record;
+  const entry = record.sessions?.[sessionId];
+  if (enrolment === undefined || entry === undefined) return { refused: "nothing_pending" };
+  const { id, name } = enrolment;
+  const step = matchStep(core.sealer.open(enrolment.seed, seedContext(subject, id)), code, now);
+  if (step === undefined) return { refused: "wrong" };
+  const others = entriesOf<TotpDevice>(record.totp).length;
+  if (!replace && others >= MAX_TOTP_DEVICES) return { refused: "too_many_devices" };
+
+  const device: TotpDevice = { name, seed: enrolment.seed, lastStep: step, createdAt: now };
+  const proofs = { ...entry.proofs, totp: now };
+  const raised = { ...entry, proofs, seenAt: now };
+  // SE-08: replacing a factor ends the other sessions; adding one ends pending logins only.
+  const sessions =
+    replace && others > 0
+      ? keepOnly({ record, sessionId }, { proofs, seenAt: now })
+      : change()
+          .when(["sessions", sessionId], { present: true })
+          .set(["sessions", sessionId, "proofs", "totp"], now)
+          .set(["pending"], {});
+  const placed = replace
+    ? sessions.set(["totp"], { [id]: device })
+    : sessions.set(["totp", id], device);
+  const backup = enrolment.backup ?? extra?.stored;
+  const confirmed = placed
+    .whenSame(["enrolment", "id"], id)
+    .unset(["enrolment"])
+    .add(["epoch"], 1)
+    .and(refresh(["second", "code"]));
+
+  const after: FactorRecord = { ...record, totp: { [id]: device } };
+  return {
+    change: backup === undefined ? confirmed : confirmed.set(["backup"], backup),
+    value: {
+      deviceId: id,
+      session: describeSession(core, { subject, record: after, sessionId, entry: raised }),
+      ...(extra === undefined ? {} : { backupCodes: extra.shown }),
+    },
+  };
+}
+
+/**
+ * New backup codes; the old ones are good no more, in the same write (BC-04).
+ *
+ * @throws AuthError `not_enrolled`, `step_up_required`, `unavailable`.
+ */
+export async function replaceBackupCodes(
+  core: Core,
+  acting: Acting,
+  form: BackupCodeForm,
+  context: Context,
+): Promise<readonly string[]> {
+  if (!needsSecondFactor(acting.record)) throw new AuthError("not_enrolled");
+  demandFresh(core, acting, context);
+  const { shown, stored } = await newBackupCodes(core, acting.subject, form);
+  const replaced = change().set(["backup"], stored).set(["pending"], {}).add(["epoch"], 1);
+  await commitActing(core, acting, replaced);
+  changed(core, acting, "backup_codes_replaced", context);
+  return shown;
+}
+
+/**
+ * Remove one app, or every one, by a session that used a second factor lately. Backup codes go with
+ * the last factor they stand in for.
+ *
+ * @throws AuthError `not_enrolled`, `not_found`, `last_factor`, `step_up_required`, `unavailable`.
+ */
+export async function removeTotp(
+  core: Core,
+  acting: Acting,
+  { deviceId }: { readonly deviceId?: string },
+  context: Context,
+): Promise<void> {
+  demandFresh(core, acting, context);
+  const { record, subject } = acting;
+  const devices = entriesOf<TotpDevice>(record.totp);
+  if (devices.length === 0) throw new AuthError("not_enrolled");
+  const left = devices.filter(([id]) => deviceId !== undefined && id !== deviceId);
+  if (deviceId !== undefined && left.length === devices.length) throw new AuthError("not_found");
+
+  const last = left.length === 0;
+  if (last && isMandatory(core.policy.secondFactor, core.describe(subject, record))) {
+    throw new AuthError("last_factor");
+  }
+  const kept = keepOnly(acting).add(["epoch"], 1);
+  await commitActing(
+    core,
+    acting,
+    last ? withoutFactors(kept) : kept.unset(["totp", deviceId ?? ""]),
+  );
+  changed(core, acting, "factor_removed", context);
+}
+
+/**
+ * Switch the second factor off with password and code, both paid for and checked in one attempt.
+ *
+ * @throws AuthError `not_enrolled`, `wrong_password`, `invalid_code`, `last_factor`, `too_many_attempts`, `unavailable`.
+ */
+export async function disableSecondFactors(
+  core: Core,
+  acting: Acting,
+  { password, code }: { readonly password: string; readonly code: string },
+  context: Context,
+): Promise<void> {
+  const { subject, record: seen, sessionId } = acting;
+  if (!needsSecondFactor(seen)) throw new AuthError("not_enrolled");
+  const typed = readCode(code);
+  if (typed?.kind !== "digits") throw new AuthError("invalid_code", { reason: "malformed" });
+
+  const now = core.now();
+  const budgets = ["password", "second", "code"] as const;
+  const release = await core.slots.take();
+  try {
+    await attempt(
+      core,
+      {
+        records: core.records,
+        subject,
+        budgets,
+        charge: payFrom(budgets, now).when(["sessions", sessionId], { present: true }),
+        wrong: "invalid_code",
+        gone: "invalid_token",
+        event: { type: "factor_removed", account: subject, session: sessionId },
+        context,
+        onGranted: (record) => {
+          core.notify(subject, record, "factor_removed", context);
+        },
+      },
+      async (receipt): Promise<Decision<true>> => {
+        const { right } = await checkPassword(receipt, core.hasher, password);
+        if (!right) return { refused: "wrong_password", code: "wrong_password" };
+        const check = checkTotp(receipt, typed.code, { sealer: core.sealer, now });
+        if ("refused" in check) return check;
+        const account = core.describe(subject, receipt.record);
+        if (isMandatory(core.policy.secondFactor, account)) {
+          return { refused: "last_factor", code: "last_factor" };
+        }
+        const kept = keepOnly({ record: receipt.record, sessionId }).add(["epoch"], 1);
+        // The code must still be unspent; where it would be noted as spent goes with the factor.
+        const unspent = { conditions: check.change.conditions, effects: [] };
+        return {
+          change: withoutFactors(kept).and(unspent).and(refresh(budgets)),
+          value: true,
+        };
+      },
+    );
+  } finally {
+    release();
+  }
+}
+
+/** What an account has, for status answers. */
+export interface FactorStatus {
+  readonly enabled: boolean;
+  readonly methods: readonly Method[];
+  readonly totp: readonly {
+    readonly id: string;
+    readonly name: string;
+    readonly createdAt: Date;
+  }[];
+  readonly backupCodesRemaining: number;
+}
+
+/** The factors of a record, without any of their secrets (TO-09). */
+export function factorStatus(record: FactorRecord): FactorStatus {
+  return {
+    enabled: needsSecondFactor(record),
+    methods: methodsOf(record),
+    totp: entriesOf<TotpDevice>(record.totp).map(([id, { name, createdAt }]) => ({
+      id,
+      name,
+      createdAt: new Date(createdAt),
+    })),
+    backupCodesRemaining: entriesOf(record.backup?.codes).length,
+  };
+}
+
+/** All second factors gone, prepared ones included. */
+export function withoutFactors(kept: ChangeBuilder): ChangeBuilder {
+  return kept.unset(["totp"]).unset(["backup"]).unset(["enrolment"]);
+}
+
+async function newBackupCodes(
+  core: Core,
+  subject: string,
+  form: BackupCodeForm,
+): Promise<{ readonly shown: readonly string[]; readonly stored: BackupCodes }> {
+  const release = form === "short" ? await core.slots.take() : undefined;
+  try {
+    return await createBackupCodes(subject, { form, keyring: core.keyring, now: core.now() });
+  } finally {
+    release?.();
+  }
+}
+
+/** Commit what the acting session may do, while it lives and nothing it was judged by has changed. */
+export async function commitActing(
+  core: Core,
+  { subject, record, sessionId }: Acting,
+  wanted: ChangeBuilder,
+): Promise<void> {
+  const alive = wanted.when(["sessions", sessionId], { present: true });
+  if (await commitUnchanged(core.records, subject, record, alive)) return;
+  throw new AuthError("conflict", { reason: "raced" });
+}
+
+function changed(
+  core: Core,
+  { subject, record, sessionId }: Acting,
+  kind: Extract<MessageKind, "factor_removed" | "backup_codes_replaced">,
+  context: Context,
+): void {
+  core.audit.record({ type: kind, account: subject, session: sessionId }, context);
+  core.notify(subject, record, kind, context);
+}

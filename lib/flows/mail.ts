@@ -1,0 +1,115 @@
+import type { Account, MailedPurpose, MailedToken } from "../account.ts";
+import { commitUnchanged } from "../attempt.ts";
+import { change } from "../change.ts";
+import type { Context } from "../context.ts";
+import type { AccountCore } from "../core.ts";
+import { digest } from "../crypto/digest.ts";
+import { createHandle, readHandle, writeHandle, type Handle } from "../crypto/ticket.ts";
+import { composeMail, type MessageFacts, type MessageKind } from "../delivery/messages.ts";
+import { AuthError } from "../errors.ts";
+
+/** Milliseconds that a mailed token lives (63B §4.2.1.2, RT-02). */
+const TOKEN_LIVES = 24 * 3_600_000;
+/** Milliseconds between two tokens for one purpose. */
+export const RESEND_AFTER = 60_000;
+
+/** A token to be mailed: what is stored of it, and the link that carries it. */
+export interface PreparedToken {
+  readonly stored: MailedToken;
+  readonly token: string;
+  readonly link: string;
+}
+
+/** A new token for one purpose and address. The link is built from the configured public URL (RT-07). */
+export function prepareToken(
+  core: AccountCore,
+  subject: string,
+  purpose: MailedPurpose,
+  address: string,
+): PreparedToken {
+  const { handle, stored: secret } = createHandle(subject);
+  const now = core.now();
+  const token = writeHandle(handle);
+  const page = new URL(core.links[purpose], core.publicUrl);
+  // In the fragment: a scanner that fetches the link sends no token, and no log holds one (RT-08).
+  page.hash = new URLSearchParams({ token, tenant: core.tenant }).toString();
+  return {
+    stored: { id: handle.entry, secret, address, sentAt: now, expiresAt: now + TOKEN_LIVES },
+    token,
+    link: page.href,
+  };
+}
+
+/** Send a mail behind the answer: within the limits of its destination and tenant, its failure audited (OB-10). */
+export function sendMail(
+  core: AccountCore,
+  to: string,
+  kind: MessageKind,
+  {
+    context,
+    account,
+    ...facts
+  }: Omit<MessageFacts, "issuer"> & { context: Context; account: string },
+): void {
+  core.background.run(async () => {
+    const event = { account, method: kind, outcome: "refused" } as const;
+    if (!(await core.mayReach(to, kind))) {
+      core.audit.record({ ...event, type: "limit_hit", reason: "destination" }, context);
+      return;
+    }
+    try {
+      await core.delivery.deliver(composeMail(kind, to, { ...facts, issuer: core.issuer }));
+    } catch {
+      // The reason may quote the message; the trail must not.
+      core.audit.record({ ...event, type: "delivery_failed" }, context);
+    }
+  });
+}
+
+/** An account and the live token that was shown for it. */
+export interface ShownToken {
+  readonly subject: string;
+  readonly account: Account;
+  readonly mailed: MailedToken;
+}
+
+/** Whose token this is, if it is live and for this purpose. @throws AuthError `invalid_mailed_token` */
+export async function findToken(
+  core: AccountCore,
+  purpose: MailedPurpose,
+  token: string,
+): Promise<ShownToken> {
+  const handle = readHandle(token);
+  const account = handle && (await core.records.read(handle.subject));
+  const mailed = account?.mailed?.[purpose];
+  if (!handle || !account || !mailed || !isLive(handle, mailed, core.now())) {
+    throw new AuthError("invalid_mailed_token");
+  }
+  return { subject: handle.subject, account, mailed };
+}
+
+function isLive({ entry, secret }: Required<Handle>, mailed: MailedToken, now: number): boolean {
+  return mailed.id === entry && mailed.secret === digest(secret) && mailed.expiresAt > now;
+}
+
+/**
+ * Spend the unlock token that was mailed when the password was switched off (TH-01).
+ *
+ * @throws AuthError `invalid_mailed_token`
+ */
+export async function unlockByToken(
+  core: AccountCore,
+  token: string,
+  context: Context,
+): Promise<void> {
+  const { subject, account, mailed } = await findToken(core, "unlock", token);
+  const spent = change()
+    .when(["mailed", "unlock", "secret"], { equals: mailed.secret })
+    .when(["mailed", "unlock", "expiresAt"], { above: core.now() })
+    .unset(["mailed", "unlock"])
+    .set(["budgets", "password", "fails"], 0);
+  if (!(await commitUnchanged(core.records, subject, account, spent))) {
+    throw new AuthError("invalid_mailed_token", { reason: "raced" });
+  }
+  core.audit.record({ type: "unlock", account: subject }, context);
+}

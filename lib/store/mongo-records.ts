@@ -1,0 +1,109 @@
+import type { FactorRecord } from "../account.ts";
+import { withDeadline } from "../deadline.ts";
+import { AuthError } from "../errors.ts";
+import type { Records } from "./port.ts";
+import { toMongo } from "./to-mongo.ts";
+
+type Document = Record<string, unknown>;
+
+/** The few methods of the driver's collection that records need. mongoose's `Model.collection` has them. */
+export interface NativeCollection {
+  findOne(filter: object, options: object): PromiseLike<Document | null>;
+  findOneAndUpdate(filter: object, update: object, options: object): PromiseLike<Document | null>;
+  updateOne(filter: object, update: object, options: object): PromiseLike<unknown>;
+}
+
+/** Where in a collection records lie. */
+export interface MongoRecordsOptions {
+  /** Dotted path of the record in the document. @default the document itself */
+  readonly at?: string;
+  /** `_id` of a subject, e.g. `id => new mongoose.Types.ObjectId(id)`. @default the string itself */
+  readonly id?: (subject: string) => unknown;
+  /** Milliseconds that one call may take. @default 3000 */
+  readonly deadline?: number;
+  /** What every filter holds beside `_id`, e.g. a tenant. @default nothing */
+  readonly where?: Readonly<Document>;
+  /** Effects that every charge has beside its own, e.g. a new expiry. @default none */
+  readonly touch?: () => Readonly<Document>;
+}
+
+/** Set on every write by us, whatever the host's connection says: a `w: 1` spend can come back (C-2). */
+export const MAJORITY = { w: "majority", wtimeoutMS: 3000 } as const;
+/** Set on every read by us, whatever the host's connection says (C-3). */
+export const DECISIVE = {
+  readPreference: "primary",
+  readConcern: { level: "majority" },
+  maxTimeMS: 3000,
+} as const;
+
+/**
+ * Records in a MongoDB collection, on the **native** collection (`User.collection` of a mongoose
+ * model): a default mongoose schema drops the paths it does not know, and what is left pays nothing.
+ *
+ * A subject whose `_id` cannot be made is refused as `invalid_input`.
+ */
+export function mongoRecords<R extends object = FactorRecord>(
+  collection: NativeCollection,
+  {
+    at = "",
+    id = (subject) => subject,
+    deadline = 3000,
+    where = {},
+    touch,
+  }: MongoRecordsOptions = {},
+): Records<R> {
+  const locate = (subject: string): Document => ({ ...where, _id: castId(id, subject) });
+  const projection = at === "" ? {} : { projection: { [at]: 1 } };
+  const pick = (document: Document | null): R | null =>
+    document === null ? null : (descend(document, at) as R);
+
+  return {
+    async read(subject) {
+      const found = collection.findOne(locate(subject), { ...DECISIVE, ...projection });
+      return pick(await withDeadline(found, deadline, "read"));
+    },
+    async charge(subject, change) {
+      const { filter, update } = toMongo(change, { at });
+      const before = collection.findOneAndUpdate(
+        { ...filter, ...locate(subject) },
+        touch === undefined ? update : { ...update, $set: { ...update.$set, ...touch() } },
+        {
+          writeConcern: MAJORITY,
+          maxTimeMS: 3000,
+          returnDocument: "before",
+          includeResultMetadata: false,
+          ...projection,
+        },
+      );
+      return pick(await withDeadline(before, deadline, "charge"));
+    },
+    async commit(subject, change) {
+      const { filter, update } = toMongo(change, { at });
+      const done = collection.updateOne({ ...filter, ...locate(subject) }, update, {
+        writeConcern: MAJORITY,
+        maxTimeMS: 3000,
+      });
+      const { matchedCount } = (await withDeadline(done, deadline, "commit")) as {
+        matchedCount: number;
+      };
+      // A no-op effect modifies nothing and is still ours: what was matched is the answer.
+      return matchedCount === 1;
+    },
+  };
+}
+
+function castId(id: (subject: string) => unknown, subject: string): unknown {
+  try {
+    return id(subject);
+  } catch (cause) {
+    throw new AuthError("invalid_input", { reason: "subject_id", cause });
+  }
+}
+
+function descend(document: Document, at: string): unknown {
+  let value: unknown = document;
+  for (const segment of at === "" ? [] : at.split(".")) {
+    value = (value as Document | undefined)?.[segment];
+  }
+  return value ?? {};
+}

@@ -1,0 +1,287 @@
+/* eslint-disable @typescript-eslint/no-unsafe-class-instance-assignment -- mongoose types its own shorthand as a class */
+import { Schema, type Connection, type Model } from "mongoose";
+import type { Account } from "../account.ts";
+import type { AuditEvent } from "../audit.ts";
+import { withDeadline } from "../deadline.ts";
+import { DECISIVE, MAJORITY, mongoRecords, type NativeCollection } from "./mongo-records.ts";
+import type { Claim, Store, TenantStore } from "./port.ts";
+
+/** How the store uses the host's connection. */
+export interface MongooseStoreOptions {
+  /** Begins the names of the five collections. @default "polyfactor_" */
+  readonly prefix?: string;
+  /** Days that audit events are kept. @default 365 */
+  readonly auditDays?: number;
+  /** Milliseconds that one call may take. @default 3000 */
+  readonly deadline?: number;
+}
+
+/** Milliseconds after which a pointer that its account does not list is free. */
+const POINTER_SETTLES = 60_000;
+const DAY = 86_400_000;
+/** Days that the budget of a name without account is kept after its last charge. */
+const UNKNOWN_LIVES = 30 * DAY;
+
+// `true` would drop conditions it does not know, and a compare-and-set that lost one matches everything.
+const STRICT = {
+  strict: "throw",
+  strictQuery: "throw",
+  versionKey: false,
+  autoIndex: false,
+  autoCreate: false,
+  minimize: false,
+  writeConcern: MAJORITY,
+} as const;
+const WRITE = { writeConcern: MAJORITY, maxTimeMS: 3000 } as const;
+
+const map = { type: Schema.Types.Mixed } as const;
+const accountSchema = new Schema(
+  {
+    _id: { type: String, required: true },
+    tenant: { type: String, required: true },
+    state: { type: String, required: true, enum: ["new", "active", "disabled"] },
+    names: map,
+    username: String,
+    email: map,
+    profile: map,
+    epoch: Number,
+    password: map,
+    totp: map,
+    backup: map,
+    enrolment: map,
+    pending: map,
+    sessions: map,
+    budgets: map,
+    mailed: map,
+    createdAt: { type: Number, required: true },
+    updatedAt: { type: Number, required: true },
+    expireAt: Date,
+  },
+  STRICT,
+).index({ expireAt: 1 }, { expireAfterSeconds: 0 });
+
+const identifierSchema = new Schema(
+  {
+    _id: { type: String, required: true },
+    tenant: { type: String, required: true },
+    account: String,
+    claimedAt: Number,
+    budgets: map,
+    expireAt: Date,
+  },
+  STRICT,
+).index({ expireAt: 1 }, { expireAfterSeconds: 0 });
+
+const budgetSchema = new Schema(
+  { _id: { type: String, required: true }, sent: Number, quarters: map, expireAt: Date },
+  STRICT,
+).index({ expireAt: 1 }, { expireAfterSeconds: 0 });
+
+const auditSchema = new Schema(
+  {
+    at: { type: Date, required: true },
+    type: { type: String, required: true },
+    outcome: { type: String, required: true },
+    tenant: { type: String, required: true },
+    account: String,
+    name: String,
+    session: String,
+    method: String,
+    reason: String,
+    ip: String,
+    userAgent: String,
+    requestId: String,
+  },
+  STRICT,
+).index({ tenant: 1, account: 1, at: -1 });
+
+interface IdentifierDocument {
+  readonly account?: string;
+  readonly claimedAt?: number;
+}
+
+/** The driver's collection, as far as the store uses it. */
+interface Collection extends NativeCollection {
+  insertOne(document: object, options: object): PromiseLike<unknown>;
+  insertMany(documents: readonly object[], options: object): PromiseLike<unknown>;
+  deleteOne(filter: object, options: object): PromiseLike<unknown>;
+  createIndex(keys: object, options: object): PromiseLike<unknown>;
+  indexes(): PromiseLike<readonly Record<string, unknown>[]>;
+}
+
+/**
+ * Accounts on MongoDB, through the connection an app already has. Schemas say what is stored, check
+ * what is inserted and make the indexes; every change goes to the native collection, with a write
+ * concern and a read concern of ours, whatever the connection's URI says (C-2, C-3).
+ *
+ * Uniqueness is carried by `_id` alone, so it works on a sharded cluster (C-8).
+ *
+ * @throws TypeError naming the option.
+ */
+export function mongooseStore(
+  connection: Connection,
+  { prefix = "polyfactor_", auditDays = 365, deadline = 3000 }: MongooseStoreOptions = {},
+): Store {
+  if (!/^[A-Za-z][A-Za-z0-9_]{0,40}$/.test(prefix)) {
+    throw new TypeError("mongooseStore.prefix: letters, digits and _, beginning with a letter");
+  }
+  if (!Number.isInteger(auditDays) || auditDays < 1) {
+    throw new TypeError("mongooseStore.auditDays: a whole number above 0");
+  }
+  const model = (name: string, schema: Schema): Model<unknown> =>
+    connection.model<unknown>(`${prefix}${name}`, schema, `${prefix}${name}`, {
+      overwriteModels: true,
+    });
+  const audited = auditSchema
+    .clone()
+    .index({ at: 1 }, { expireAfterSeconds: (auditDays * DAY) / 1000 });
+  const models = {
+    accounts: model("accounts", accountSchema),
+    identifiers: model("identifiers", identifierSchema),
+    budgets: model("budgets", budgetSchema),
+    audit: model("audit", audited),
+  };
+  const within = <T>(work: PromiseLike<T>, what: string): Promise<T> =>
+    withDeadline(work, deadline, what);
+
+  return {
+    tenant: (id) => tenantStore(models, id, deadline),
+    async countSend(key, { perQuarter, perDay }, now) {
+      const day = Math.floor(now / DAY);
+      const quarter = String(Math.floor((now % DAY) / (DAY / 96)));
+      const counted = native(models.budgets).findOneAndUpdate(
+        { _id: `${key}_${day}` },
+        {
+          $inc: { sent: 1, [`quarters.q${quarter}`]: 1 },
+          $setOnInsert: { expireAt: new Date((day + 2) * DAY) },
+        },
+        { ...WRITE, upsert: true, returnDocument: "after", includeResultMetadata: false },
+      );
+      const { sent = 0, quarters = {} } = (await within(counted, "count")) as {
+        sent?: number;
+        quarters?: Record<string, number>;
+      };
+      return sent <= perDay && (quarters[`q${quarter}`] ?? 0) <= perQuarter;
+    },
+    async appendAudit(events: readonly AuditEvent[]) {
+      const documents = await Promise.all(events.map((event) => plain(models.audit, { ...event })));
+      await within(
+        native(models.audit).insertMany(documents, { ...WRITE, ordered: false }),
+        "audit",
+      );
+    },
+    ready: () => makeReady(connection, Object.values(models), deadline),
+  };
+}
+
+type Models = Readonly<Record<"accounts" | "identifiers" | "budgets" | "audit", Model<unknown>>>;
+
+function native(model: Model<unknown>): Collection {
+  return model.collection as unknown as Collection;
+}
+
+/** Cast and checked by its schema, which throws for what it does not know. */
+async function plain(model: Model<unknown>, values: object): Promise<object> {
+  const document = new model(values);
+  await document.validate();
+  return document.toObject();
+}
+
+function tenantStore(
+  { accounts, identifiers }: Models,
+  tenant: string,
+  deadline: number,
+): TenantStore {
+  const [accountDocuments, nameDocuments] = [native(accounts), native(identifiers)];
+  const within = <T>(work: PromiseLike<T>, what: string): Promise<T> =>
+    withDeadline(work, deadline, what);
+  const where = { tenant };
+  const records = mongoRecords<Account>(accountDocuments, { where, deadline });
+  const lastCharge = (): Readonly<Record<string, unknown>> => ({
+    expireAt: new Date(Date.now() + UNKNOWN_LIVES),
+  });
+
+  const lookUp = async (key: string): Promise<IdentifierDocument> => {
+    // One upsert by `_id` alone, for known and unknown names alike: a guarded one would be refused, not retried, where two collide.
+    const found = nameDocuments.findOneAndUpdate(
+      { _id: key, tenant },
+      { $setOnInsert: lastCharge() },
+      { ...WRITE, upsert: true, returnDocument: "after", includeResultMetadata: false },
+    );
+    return (await within(found, "resolve")) ?? {};
+  };
+  /** Take the pointer, if it is still what was seen. */
+  const point = async (
+    key: string,
+    seen: IdentifierDocument,
+    account: string,
+    now: number,
+  ): Promise<boolean> => {
+    const filter = {
+      _id: key,
+      tenant,
+      account: seen.account ?? { $exists: false },
+      claimedAt: seen.claimedAt ?? { $exists: false },
+    };
+    const update = { $set: { account, claimedAt: now }, $unset: { expireAt: "", budgets: "" } };
+    const done = (await within(nameDocuments.updateOne(filter, update, WRITE), "claim")) as {
+      matchedCount: number;
+    };
+    return done.matchedCount === 1;
+  };
+  const lists = async (account: string, key: string): Promise<boolean> => {
+    const filter = { _id: account, tenant, [`names.${key}`]: { $exists: true } };
+    return (await within(accountDocuments.findOne(filter, DECISIVE), "read")) !== null;
+  };
+
+  return {
+    accounts: records,
+    unknown: mongoRecords(nameDocuments, { where, deadline, touch: lastCharge }),
+    resolve: async (key) => (await lookUp(key)).account ?? null,
+    async insert(id, account, expiresAt) {
+      const values = { ...account, _id: id, tenant, expireAt: new Date(expiresAt) };
+      await within(accountDocuments.insertOne(await plain(accounts, values), WRITE), "insert");
+    },
+    async claim(key, account, now): Promise<Claim> {
+      const seen = await lookUp(key);
+      if (seen.account === account) return "held";
+      if (seen.account !== undefined) {
+        if ((seen.claimedAt ?? 0) > now - POINTER_SETTLES) return "taken";
+        if (await lists(seen.account, key)) return "taken";
+      }
+      return (await point(key, seen, account, now)) ? "claimed" : "taken";
+    },
+    async release(key, account, before) {
+      const filter = { _id: key, tenant, account, claimedAt: { $lt: before } };
+      await within(nameDocuments.deleteOne(filter, WRITE), "release");
+    },
+    async remove(account) {
+      const done = accountDocuments.deleteOne({ _id: account, tenant }, WRITE);
+      const { deletedCount } = (await within(done, "remove")) as { deletedCount: number };
+      return deletedCount === 1;
+    },
+  };
+}
+
+/** FT-08, C-10: without its indexes and retryable writes the store does not start. */
+async function makeReady(
+  connection: Connection,
+  models: readonly Model<unknown>[],
+  deadline: number,
+): Promise<void> {
+  await withDeadline(connection.asPromise(), 2 * deadline, "connect");
+  if (!connection.getClient().options.retryWrites) {
+    throw new TypeError("store: the connection needs retryWrites=true");
+  }
+  const hello = await connection.getClient().db("admin").command({ hello: 1 });
+  if (hello.setName === undefined && hello.msg !== "isdbgrid") {
+    process.emitWarning(
+      "polyfactor: MongoDB is not a replica set; a crash may lose its last writes",
+    );
+  }
+  for (const model of models) {
+    for (const [keys, options] of model.schema.indexes()) {
+      await native(model).createIndex(keys, options);
+    }
+  }
+}
