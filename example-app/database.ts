@@ -42,6 +42,11 @@ export async function startDatabase(options: DatabaseOptions): Promise<Database>
   return database;
 }
 
+/** Whether a connection string says which database it is for. */
+export function namesDatabase(uri: string): boolean {
+  return /^mongodb(?:\+srv)?:\/\/[^/?]+\/[^?]+/.test(uri);
+}
+
 function givenDatabase(): Database | undefined {
   const uri = process.env.MONGODB_URI;
   if (!uri) return undefined;

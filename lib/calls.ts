@@ -40,8 +40,8 @@ export interface Factors<A extends Acting = Acting> {
    * vouched for by the host's own session. `invalid_ticket`, `invalid_code`, `too_many_attempts`, `rate_limited`.
    */
   submit(ticket: string | Handle, submission: Submission, context: Context): Promise<Progress>;
-  /** A second factor within a session: raises it. Codes as `submit`; `invalid_token`. */
-  stepUp(acting: A, submission: Submission, context: Context): Promise<Session>;
+  /** A second factor within a session: raises it. Codes as `submit`; `not_enrolled`, `invalid_token`. */
+  stepUp(acting: A, submission: Submission, context: Context): Promise<Progress>;
   /** Who holds this access token. `invalid_token`, `enrolment_required`, `step_up_required`. */
   authenticate(token: string, requirement: sessions.Requirement, context: Context): Promise<A>;
   /** The live session that a host's own session names. Codes as `authenticate`. */

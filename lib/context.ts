@@ -9,8 +9,8 @@ export interface Context {
 }
 
 // LG-03: control, line-separating and direction-changing characters forge log lines.
-// eslint-disable-next-line no-control-regex -- they are what must go
 const UNPRINTABLE =
+  // eslint-disable-next-line no-control-regex -- they are what must go
   /[\u0000-\u001f\u007f-\u009f\u061c\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff]/g;
 
 /** A client's text made fit for a log or a list: one line, bounded, without characters that deceive. */

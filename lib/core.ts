@@ -111,7 +111,13 @@ export type Progress =
       readonly preferred: Method;
       readonly expiresAt: Date;
     }
-  | { readonly status: "complete"; readonly accountId: string; readonly session: Session };
+  | {
+      readonly status: "complete";
+      readonly accountId: string;
+      /** The user name, else the address, else the id. */
+      readonly name: string;
+      readonly session: Session;
+    };
 
 /** A session as it is told to hosts and wires. */
 export interface Session {

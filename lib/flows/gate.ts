@@ -105,7 +105,12 @@ export function openSession(
     change: change()
       .set(path, { ...entry })
       .and(makeRoom("sessions", record, now)),
-    value: { status: "complete", accountId: subject, session },
+    value: {
+      status: "complete",
+      accountId: subject,
+      name: nameOf(core, subject, record),
+      session,
+    },
     witness: path,
   };
 }
@@ -156,4 +161,10 @@ function makeRoom(map: "pending" | "sessions", record: FactorRecord, now: number
 
 function usedAt({ seenAt, expiresAt }: { expiresAt: number; seenAt?: number }): number {
   return seenAt ?? expiresAt;
+}
+
+/** What an account is called: the user name, else the address, else the id. */
+export function nameOf(core: Core, subject: string, record: FactorRecord): string {
+  const { username, email } = core.describe(subject, record);
+  return username ?? email ?? subject;
 }

@@ -3,7 +3,7 @@ import { attempt, type Decision } from "../attempt.ts";
 import { exhausts, payFrom, refresh, reopensCodes } from "../budget.ts";
 import { change, type Change } from "../change.ts";
 import type { Context } from "../context.ts";
-import type { Acting, Core, Progress, Session } from "../core.ts";
+import type { Acting, Core, Progress } from "../core.ts";
 import { digest } from "../crypto/digest.ts";
 import { readHandle, type Handle } from "../crypto/ticket.ts";
 import { AuthError } from "../errors.ts";
@@ -11,9 +11,10 @@ import { checkBackupCode } from "../factors/backup-code.ts";
 import { readCode, type CodeForm } from "../factors/code-form.ts";
 import { checkPassword } from "../factors/password.ts";
 import { checkTotp, type FactorCheck } from "../factors/totp.ts";
+import { methodsOf } from "../policy.ts";
 import type { Receipt } from "../receipt.ts";
 import { throttled } from "../throttle.ts";
-import { describeSession, openSession, TRIES } from "./gate.ts";
+import { describeSession, nameOf, openSession, TRIES } from "./gate.ts";
 
 /** Which second factors a code may be held against: one, or all that the caller offers ("some code"). */
 export interface Choice {
@@ -106,15 +107,16 @@ function finish(
 /**
  * A second factor within a session: raises it (MC-10). The session keeps its id.
  *
- * @throws AuthError as `submit` does; `invalid_token` where the session has ended meanwhile.
+ * @throws AuthError as `submit` does; `not_enrolled`; `invalid_token` where the session has ended meanwhile.
  */
 export async function stepUp(
   core: Core,
-  { subject, sessionId }: Acting,
+  { subject, sessionId, record }: Acting,
   { choice, proof }: { readonly choice: Choice; readonly proof: SecondProof },
   context: Context,
-): Promise<Session> {
+): Promise<Progress> {
   const form = readOffered(proof.code, choice);
+  if (!methodsOf(record).includes(methodOf(form))) throw new AuthError("not_enrolled");
   const now = core.now();
   const path = ["sessions", sessionId];
   const event = { ...eventOf(subject, form), type: "step_up", session: sessionId } as const;
@@ -129,7 +131,7 @@ export async function stepUp(
           charge: payFrom(budgetsOf(form), now).when([...path, "expiresAt"], { above: now }),
           gone: "invalid_token",
         },
-        async (receipt): Promise<Decision<Session>> => {
+        async (receipt): Promise<Decision<Progress>> => {
           const check = await checkCode(core, receipt, form);
           const entry = receipt.record.sessions?.[sessionId];
           if (entry === undefined) return { refused: "session_gone", code: "invalid_token" };
@@ -146,7 +148,12 @@ export async function stepUp(
               .set([...path, "seenAt"], now)
               .and(check.change)
               .and(settle(receipt.record, form, false)),
-            value: describeSession(core, { ...receipt, sessionId, entry: raised }),
+            value: {
+              status: "complete",
+              accountId: subject,
+              name: nameOf(core, subject, receipt.record),
+              session: describeSession(core, { ...receipt, sessionId, entry: raised }),
+            },
           };
         },
       ),

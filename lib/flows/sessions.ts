@@ -15,7 +15,7 @@ import {
   reaches,
   type Level,
 } from "../policy.ts";
-import { describeSession, mustEnrol } from "./gate.ts";
+import { describeSession, mustEnrol, nameOf } from "./gate.ts";
 
 /** `seenAt` is written at most this often, in milliseconds. */
 const SEEN_EVERY = 5 * 60_000;
@@ -251,6 +251,8 @@ export function issueRefreshToken(
 /** What a refresh token was good for. */
 export interface Refreshed {
   readonly accountId: string;
+  /** As in a complete login. */
+  readonly name: string;
   readonly session: Session;
   /** The successor, where the token was rotated; the same for every caller within the grace. */
   readonly refreshToken?: string;
@@ -283,9 +285,10 @@ export async function refreshSession(
 
   core.audit.record({ type: "token_refresh", account: subject, session: sid }, context);
   const session = describeSession(core, acting);
-  if (used.generation === generation) return { accountId: subject, session };
+  const refreshed = { accountId: subject, name: nameOf(core, subject, used.record), session };
+  if (used.generation === generation) return refreshed;
   const successor = await issueRefreshToken(core, subject, session, used.generation);
-  return { accountId: subject, session, refreshToken: successor };
+  return { ...refreshed, refreshToken: successor };
 }
 
 interface UsedRefresh {
