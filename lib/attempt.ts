@@ -1,6 +1,6 @@
 import type { BudgetName, FactorRecord } from "./account.ts";
 import type { AuditEntry } from "./audit.ts";
-import { refund, secondsUntilAllowed } from "./budget.ts";
+import { exhausts, refund, secondsUntilAllowed } from "./budget.ts";
 import { change, type Change, type ChangeBuilder, type Path } from "./change.ts";
 import type { Context } from "./context.ts";
 import type { Core } from "./core.ts";
@@ -60,6 +60,7 @@ export async function attempt<T, R extends FactorRecord>(
   const decision = await decideOrRefund(core, spec, decide, record);
   if ("refused" in decision) {
     core.audit.record({ ...event, outcome: "refused", reason: decision.refused }, context);
+    noteExhausted(core, spec, record);
     spec.onRefused?.(record);
     throw new AuthError(decision.code ?? spec.wrong, { reason: decision.refused });
   }
@@ -70,6 +71,20 @@ export async function attempt<T, R extends FactorRecord>(
   core.audit.record(event, context);
   spec.onGranted?.(record);
   return decision.value;
+}
+
+/** A budget that this attempt used up is an event of its own: the owner may be locked out by it (LG-01). */
+function noteExhausted<R extends FactorRecord>(
+  core: Core,
+  { budgets, event, context }: AttemptSpec<R>,
+  record: R,
+): void {
+  for (const name of budgets) {
+    const how = exhausts(record, name);
+    if (how === undefined) continue;
+    const reason = `${name}_${how}`;
+    core.audit.record({ ...event, type: "budget_exhausted", outcome: "refused", reason }, context);
+  }
 }
 
 /** Nothing was paid, so nothing is evaluated; one read tells "not now" from "not there". */

@@ -52,6 +52,8 @@ export interface Factors<A extends Acting = Acting> {
   ): Promise<A>;
   /** Refuse where the acting session did not use its second factor in the last 15 minutes. `step_up_required`. */
   demandFresh(acting: A, context: Context): void;
+  /** Note in the audit trail that a request was refused for its form, before any flow saw it. */
+  noteRefusal(reason: string, context: Context): void;
   /** The acting session. */
   session(acting: A): Session;
   sessions(acting: A): readonly Session[];
@@ -157,6 +159,9 @@ export function bindFactors<A extends Acting>(core: Core): Factors<A> {
       (await sessions.findSession(core, named, requirement, context)) as A,
     demandFresh: (acting, context) => {
       sessions.demandFresh(core, acting, context);
+    },
+    noteRefusal: (reason, context) => {
+      core.audit.record({ type: "request_refused", outcome: "refused", reason }, context);
     },
     session: (acting) => sessions.describe(core, acting),
     sessions: (acting) => sessions.listSessions(core, acting),

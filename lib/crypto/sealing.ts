@@ -12,11 +12,14 @@ export interface Sealer {
    * sealed for this context: a missing key must not open the door (TO-10).
    */
   open(sealed: string, context: string): Uint8Array;
+  /** Whether it was sealed with the newest key; what was not is sealed anew when it is next used. */
+  isCurrent(sealed: string): boolean;
 }
 
 /** `context` (whose seed, which device) is authenticated with it: a seed moved to another account does not open. */
 export function createSealer(keyring: Keyring): Sealer {
   return {
+    isCurrent: (sealed) => sealed.startsWith(`${keyring.current("seal").id}.`),
     seal(bytes, context) {
       const { id, key } = keyring.current("seal");
       const nonce = randomOctets(12);

@@ -78,15 +78,21 @@ export function checkTotp(
 ): FactorCheck {
   let refused = "wrong";
   for (const [id, device] of entriesOf<TotpDevice>(record.totp).slice(0, MAX_TOTP_DEVICES)) {
-    const step = matchStep(sealer.open(device.seed, seedContext(subject, id)), code, now);
+    const context = seedContext(subject, id);
+    const seed = sealer.open(device.seed, context);
+    const step = matchStep(seed, code, now);
     if (step === undefined) continue;
     // RFC 6238 §5.2: a code is good once. Two requests may both come here; the condition lets one claim.
     if (step > device.lastStep) {
+      const spent = change()
+        .when(["totp", id, "lastStep"], { below: step })
+        .set(["totp", id, "lastStep"], step)
+        .set(["totp", id, "lastUsedAt"], now);
+      // A retired key leaves the store by use (TO-10).
       return {
-        change: change()
-          .when(["totp", id, "lastStep"], { below: step })
-          .set(["totp", id, "lastStep"], step)
-          .set(["totp", id, "lastUsedAt"], now),
+        change: sealer.isCurrent(device.seed)
+          ? spent
+          : spent.set(["totp", id, "seed"], sealer.seal(seed, context)),
       };
     }
     refused = "replayed";

@@ -77,6 +77,7 @@ async function answer(family: Family, row: Route, req: Request, res: Response): 
     send(res, { ...family.wire.headers, ...(status === 401 ? CHALLENGE : {}) }, status, body);
   } catch (error) {
     if (!(error instanceof AuthError)) family.onFault(error);
+    if (error instanceof InputError) family.calls.noteRefusal(error.reason, contextOf(req));
     refuse(family, row, res, error);
   }
 }

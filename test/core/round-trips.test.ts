@@ -242,7 +242,7 @@ async function explain({ connection }: OpenedAuth, { name, collection, command }
 /** Every value under a key, however deep. */
 function all(tree: unknown, key: string): unknown[] {
   if (typeof tree !== "object" || tree === null) return [];
-  return Object.entries(tree).flatMap(([name, value]) =>
+  return Object.entries(tree).flatMap(([name, value]: [string, unknown]) =>
     name === key ? [value, ...all(value, key)] : all(value, key),
   );
 }

@@ -62,13 +62,13 @@ export interface OpenedAuth {
   readonly hasher: CountingHasher;
   readonly outbox: Outbox;
   /** The mails sent so far, after those that an answer did not wait for; only one kind, if given. */
-  mails(kind?: string): Promise<readonly Message[]>;
+  readonly mails: (kind?: string) => Promise<readonly Message[]>;
   /** The audit trail in order, as it was stored. */
-  auditEvents(): Promise<readonly AuditEvent[]>;
+  readonly auditEvents: () => Promise<readonly AuditEvent[]>;
   /** An account as it is stored. */
-  account(id: string): Promise<Account>;
+  readonly account: (id: string) => Promise<Account>;
   /** Change a stored account past the library. */
-  tamper(id: string, update: object): Promise<void>;
+  readonly tamper: (id: string, update: object) => Promise<void>;
 }
 
 /**
