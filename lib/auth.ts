@@ -1,60 +1,28 @@
 import type { Account } from "./account.ts";
-import { createAuditQueue, type AuditSink } from "./audit.ts";
+import { createAuditQueue } from "./audit.ts";
+import {
+  type AuthOptions,
+  DEFAULT_LIMITS,
+  isThrottle,
+  noDelivery,
+  readLinks,
+  readPublicUrl,
+  refuseUnknown,
+} from "./auth-options.ts";
 import { createBackground } from "./background.ts";
 import { bindAccounts, type Calls } from "./calls.ts";
 import { change } from "./change.ts";
 import type { Context } from "./context.ts";
 import type { AccountCore, Directory } from "./core.ts";
-import {
-  createCore,
-  createHashing,
-  readIssuer,
-  readPolicy,
-  type HashingOptions,
-  type PolicyOptions,
-} from "./create-core.ts";
+import { createCore, createHashing, readIssuer, readPolicy } from "./create-core.ts";
 import { digest } from "./crypto/digest.ts";
-import { createKeyring, type Key } from "./crypto/keyring.ts";
+import { createKeyring } from "./crypto/keyring.ts";
 import type { MessageKind } from "./delivery/messages.ts";
-import type { Delivery } from "./delivery/port.ts";
 import { prepareToken, sendMail } from "./flows/mail.ts";
 import { canonicalName, nameKey } from "./names.ts";
 import type { PolicySubject } from "./policy.ts";
-import type { SendLimit, Store, TenantStore } from "./store/port.ts";
-import { memoryThrottle, type Throttle, type ThrottleOptions } from "./throttle.ts";
-
-/** How many mails may be sent. */
-export interface SendLimits {
-  /** To one address. @default 5 in 15 minutes, 20 a day */
-  readonly destination?: SendLimit;
-  /** By one tenant. @default 1000 in 15 minutes, 10,000 a day */
-  readonly tenant?: SendLimit;
-}
-
-/** What `createAuth` is given. Only the first four have no default. */
-export interface AuthOptions {
-  /** E.g. `mongooseStore(mongoose.connection)`. */
-  readonly store: Store;
-  /** The ring of secrets; the first is used, the others still verify. */
-  readonly keys: readonly Key[];
-  /** The service's name in authenticator apps and mails; no colon, at most 60 characters. */
-  readonly issuer: string;
-  /** Where the app is reached: the base of every mailed link and the `iss` of tokens. Never taken from a request (RT-07). */
-  readonly publicUrl: string;
-  /** @default none: mails are refused, audited as failed, and a warning says so at start */
-  readonly delivery?: Delivery;
-  readonly policy?: PolicyOptions;
-  readonly hashing?: HashingOptions;
-  /** Attempts per client address. @default 100 in 15 minutes, in this process's memory */
-  readonly throttle?: Throttle | ThrottleOptions;
-  readonly sendLimits?: SendLimits;
-  /** Paths of the pages that mailed links open. @default `/verify-email` and `/unlock` */
-  readonly links?: { readonly verifyEmail?: string; readonly unlock?: string };
-  /** Where audit events go. @default the store */
-  readonly audit?: AuditSink;
-  /** @default the system's clock */
-  readonly clock?: () => Date;
-}
+import type { Store, TenantStore } from "./store/port.ts";
+import { memoryThrottle } from "./throttle.ts";
 
 /** The object that routers and strategies are given. */
 export interface Auth {
@@ -67,21 +35,6 @@ export interface Auth {
   /** Audit events that could not be written. */
   lostAuditEvents(): number;
 }
-
-const OPTIONS: Readonly<Record<keyof AuthOptions, true>> = {
-  store: true,
-  keys: true,
-  issuer: true,
-  publicUrl: true,
-  delivery: true,
-  policy: true,
-  hashing: true,
-  throttle: true,
-  sendLimits: true,
-  links: true,
-  audit: true,
-  clock: true,
-};
 
 /**
  * Accounts, names, passwords, second factors and sessions, on a store.
@@ -158,54 +111,6 @@ export function createAuth(options: AuthOptions): Auth {
     },
     lostAuditEvents: () => audit.lost(),
   };
-}
-
-const DEFAULT_LIMITS: Required<SendLimits> = {
-  destination: { perQuarter: 5, perDay: 20 },
-  tenant: { perQuarter: 1000, perDay: 10_000 },
-};
-
-function refuseUnknown(options: object): void {
-  for (const name of Object.keys(options)) {
-    if (!Object.hasOwn(OPTIONS, name))
-      throw new TypeError(`${name}: createAuth has no such option`);
-  }
-}
-
-function readPublicUrl(value: unknown): URL {
-  if (typeof value !== "string" || !URL.canParse(value)) {
-    throw new TypeError("publicUrl: an absolute URL");
-  }
-  const url = new URL(value);
-  const loopback = /^(?:localhost|127(?:\.\d+){3}|\[::1\])$/.test(url.hostname);
-  const secure = url.protocol === "https:" || (url.protocol === "http:" && loopback);
-  if (!secure && (url.protocol !== "http:" || process.env.NODE_ENV === "production")) {
-    throw new TypeError("publicUrl: https, or http on a loopback address");
-  }
-  if (url.username !== "" || url.search !== "" || url.hash !== "") {
-    throw new TypeError("publicUrl: no user, query or fragment");
-  }
-  return url;
-}
-
-function readLinks({
-  verifyEmail = "/verify-email",
-  unlock = "/unlock",
-}: AuthOptions["links"] = {}): AccountCore["links"] {
-  for (const [name, path] of Object.entries({ verifyEmail, unlock })) {
-    if (!/^\/(?!\/)[\w./-]*$/.test(path))
-      throw new TypeError(`links.${name}: a path that begins with /`);
-  }
-  return { verify_email: verifyEmail, unlock };
-}
-
-function isThrottle(value: Throttle | ThrottleOptions | undefined): value is Throttle {
-  return value !== undefined && "take" in value;
-}
-
-function noDelivery(): Delivery {
-  process.emitWarning("polyfactor: no delivery was given, so no mail will be sent");
-  return { deliver: () => Promise.reject(new Error("no delivery was given")) };
 }
 
 function directoryOf(names: TenantStore, tenant: string): Directory {

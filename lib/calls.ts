@@ -3,15 +3,37 @@ import type { Context } from "./context.ts";
 import type { Acting, AccountActing, AccountCore, Core, Progress, Session } from "./core.ts";
 import type { Handle } from "./crypto/ticket.ts";
 import type { BackupCodeForm } from "./factors/backup-code.ts";
+import { demandFresh, type Requirement } from "./flows/acting.ts";
 import * as administration from "./flows/administration.ts";
-import * as enrolment from "./flows/enrolment.ts";
+import {
+  beginTotp,
+  confirmTotp,
+  type Confirmed,
+  type ConfirmOptions,
+  type TotpSetup,
+  type TotpSetupOptions,
+} from "./flows/enrolment.ts";
+
+import { replaceBackupCodes } from "./flows/backup-codes.ts";
+import { issueAccessToken, issueRefreshToken, logout } from "./flows/bearer.ts";
+import { refreshSession, type Refreshed } from "./flows/refresh.ts";
+import { disableSecondFactors, removeTotp } from "./flows/removal.ts";
+import { factorStatus, type FactorStatus } from "./flows/status.ts";
+import { resendVerification, sendVerification, verifyEmail } from "./flows/email-address.ts";
 import { begin, login } from "./flows/login.ts";
 import { unlockByToken } from "./flows/mail.ts";
 import { changePassword } from "./flows/password.ts";
-import * as profile from "./flows/profile.ts";
+import { profileOf, updateProfile, type Profile, type ProfileChange } from "./flows/profile.ts";
 import { register, type Registered, type Registration } from "./flows/registration.ts";
 import { stepUp, submit, type Choice, type SecondProof } from "./flows/second-factor.ts";
-import * as sessions from "./flows/sessions.ts";
+import {
+  authenticate,
+  describe,
+  findSession,
+  listSessions,
+  revokeSession,
+  revokeSessions,
+} from "./flows/sessions.ts";
 
 /** A code and the factors it may be held against. */
 export interface Submission {
@@ -43,11 +65,11 @@ export interface Factors<A extends Acting = Acting> {
   /** A second factor within a session: raises it. Codes as `submit`; `not_enrolled`, `invalid_token`. */
   stepUp(acting: A, submission: Submission, context: Context): Promise<Progress>;
   /** Who holds this access token. `invalid_token`, `enrolment_required`, `step_up_required`. */
-  authenticate(token: string, requirement: sessions.Requirement, context: Context): Promise<A>;
+  authenticate(token: string, requirement: Requirement, context: Context): Promise<A>;
   /** The live session that a host's own session names. Codes as `authenticate`. */
   findSession(
     named: { readonly subject: string; readonly sessionId: string },
-    requirement: sessions.Requirement,
+    requirement: Requirement,
     context: Context,
   ): Promise<A>;
   /** Refuse where the acting session did not use its second factor in the last 15 minutes. `step_up_required`. */
@@ -71,7 +93,7 @@ export interface Factors<A extends Acting = Acting> {
     token: string,
     options: { readonly rotate: boolean },
     context: Context,
-  ): Promise<sessions.Refreshed>;
+  ): Promise<Refreshed>;
   /** A JWT (RFC 9068) for a session; `lifetime` in seconds. @default 900 */
   accessToken(
     subject: string,
@@ -81,17 +103,13 @@ export interface Factors<A extends Acting = Acting> {
   /** A JWT that `refresh` takes, good as long as the session. */
   refreshToken(subject: string, session: Session): Promise<string>;
   /** Begin to set up an authenticator app. `step_up_required` */
-  enrolTotp(
-    acting: A,
-    options: enrolment.TotpSetupOptions,
-    context: Context,
-  ): Promise<enrolment.TotpSetup>;
+  enrolTotp(acting: A, options: TotpSetupOptions, context: Context): Promise<TotpSetup>;
   /** Confirm it with a code. `nothing_pending`, `invalid_code`, `too_many_attempts`, `step_up_required`. */
   confirmTotp(
     acting: A,
-    confirmation: enrolment.ConfirmOptions & { readonly code: string },
+    confirmation: ConfirmOptions & { readonly code: string },
     context: Context,
-  ): Promise<enrolment.Confirmed>;
+  ): Promise<Confirmed>;
   /** Remove one app, or every one. `not_enrolled`, `not_found`, `last_factor`, `step_up_required`, `conflict`. */
   removeTotp(acting: A, which: { readonly deviceId?: string }, context: Context): Promise<void>;
   /** Switch every second factor off with password and code. `not_enrolled`, `wrong_password`, `invalid_code`, `last_factor`. */
@@ -102,7 +120,7 @@ export interface Factors<A extends Acting = Acting> {
   ): Promise<void>;
   /** New backup codes. `not_enrolled`, `step_up_required`, `conflict`. */
   replaceBackupCodes(acting: A, form: BackupCodeForm, context: Context): Promise<readonly string[]>;
-  status(acting: A): enrolment.FactorStatus;
+  status(acting: A): FactorStatus;
   /** `wrong_password`, `password_…`, `step_up_required`, `too_many_attempts`. */
   changePassword(
     acting: A,
@@ -115,13 +133,9 @@ export interface Factors<A extends Acting = Acting> {
 export interface Calls extends Factors<AccountActing> {
   /** `invalid_input`, `password_…`, `name_taken`, `rate_limited`. */
   register(registration: Registration, context: Context): Promise<Registered>;
-  profile(acting: AccountActing): profile.Profile;
+  profile(acting: AccountActing): Profile;
   /** `invalid_input`, `step_up_required` for a new address, `conflict`. */
-  updateProfile(
-    acting: AccountActing,
-    change: profile.ProfileChange,
-    context: Context,
-  ): Promise<profile.Profile>;
+  updateProfile(acting: AccountActing, change: ProfileChange, context: Context): Promise<Profile>;
   /** Mail a new link; false where the address is confirmed. `rate_limited` */
   sendVerification(acting: AccountActing, context: Context): Promise<boolean>;
   /** The same by address, with one answer for all. `invalid_input`, `rate_limited` */
@@ -154,34 +168,32 @@ export function bindFactors<A extends Acting>(core: Core): Factors<A> {
     stepUp: (acting, submission, context) => stepUp(core, acting, submission, context),
     // The store that the core reads from decides what a record holds, and `A` says it.
     authenticate: async (token, requirement, context) =>
-      (await sessions.authenticate(core, token, requirement, context)) as A,
+      (await authenticate(core, token, requirement, context)) as A,
     findSession: async (named, requirement, context) =>
-      (await sessions.findSession(core, named, requirement, context)) as A,
+      (await findSession(core, named, requirement, context)) as A,
     demandFresh: (acting, context) => {
-      sessions.demandFresh(core, acting, context);
+      demandFresh(core, acting, context);
     },
     noteRefusal: (reason, context) => {
       core.audit.record({ type: "request_refused", outcome: "refused", reason }, context);
     },
-    session: (acting) => sessions.describe(core, acting),
-    sessions: (acting) => sessions.listSessions(core, acting),
-    revokeSession: (acting, id, context) => sessions.revokeSession(core, acting, id, context),
-    revokeSessions: (acting, scope, context) =>
-      sessions.revokeSessions(core, acting, scope, context),
-    logout: (tokens, context) => sessions.logout(core, tokens, context),
-    refresh: (token, options, context) => sessions.refreshSession(core, token, options, context),
+    session: (acting) => describe(core, acting),
+    sessions: (acting) => listSessions(core, acting),
+    revokeSession: (acting, id, context) => revokeSession(core, acting, id, context),
+    revokeSessions: (acting, scope, context) => revokeSessions(core, acting, scope, context),
+    logout: (tokens, context) => logout(core, tokens, context),
+    refresh: (token, options, context) => refreshSession(core, token, options, context),
     accessToken: (subject, session, options = {}) =>
-      sessions.issueAccessToken(core, subject, session, options),
-    refreshToken: (subject, session) => sessions.issueRefreshToken(core, subject, session),
-    enrolTotp: (acting, options, context) => enrolment.beginTotp(core, acting, options, context),
+      issueAccessToken(core, subject, session, options),
+    refreshToken: (subject, session) => issueRefreshToken(core, subject, session),
+    enrolTotp: (acting, options, context) => beginTotp(core, acting, options, context),
     confirmTotp: (acting, confirmation, context) =>
-      enrolment.confirmTotp(core, acting, confirmation, context),
-    removeTotp: (acting, which, context) => enrolment.removeTotp(core, acting, which, context),
+      confirmTotp(core, acting, confirmation, context),
+    removeTotp: (acting, which, context) => removeTotp(core, acting, which, context),
     disableSecondFactors: (acting, proof, context) =>
-      enrolment.disableSecondFactors(core, acting, proof, context),
-    replaceBackupCodes: (acting, form, context) =>
-      enrolment.replaceBackupCodes(core, acting, form, context),
-    status: ({ record }) => enrolment.factorStatus(record),
+      disableSecondFactors(core, acting, proof, context),
+    replaceBackupCodes: (acting, form, context) => replaceBackupCodes(core, acting, form, context),
+    status: ({ record }) => factorStatus(record),
     changePassword: (acting, wanted, context) => changePassword(core, acting, wanted, context),
   };
 }
@@ -191,12 +203,11 @@ export function bindAccounts(core: AccountCore): Calls {
   return {
     ...bindFactors<AccountActing>(core),
     register: (registration, context) => register(core, registration, context),
-    profile: ({ subject, record }) => profile.profileOf(subject, record),
-    updateProfile: (acting, wanted, context) =>
-      profile.updateProfile(core, acting, wanted, context),
-    sendVerification: (acting, context) => profile.sendVerification(core, acting, context),
-    resendVerification: (email, context) => profile.resendVerification(core, email, context),
-    verifyEmail: (token, context) => profile.verifyEmail(core, token, context),
+    profile: ({ subject, record }) => profileOf(subject, record),
+    updateProfile: (acting, wanted, context) => updateProfile(core, acting, wanted, context),
+    sendVerification: (acting, context) => sendVerification(core, acting, context),
+    resendVerification: (email, context) => resendVerification(core, email, context),
+    verifyEmail: (token, context) => verifyEmail(core, token, context),
     unlockByToken: (token, context) => unlockByToken(core, token, context),
     import: (account) => administration.importAccount(core, account),
     disable: (id) => administration.disableAccount(core, id),

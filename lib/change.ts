@@ -76,7 +76,13 @@ function build(conditions: readonly Condition[], effects: readonly Effect[]): Ch
     conditions,
     effects,
     when,
-    whenAny: (branches) => demand({ anyOf: branches.map((branch) => branch.conditions) }),
+    whenAny(branches) {
+      const anyOf = branches.map((branch) => branch.conditions);
+      if (anyOf.length === 0 || anyOf.some((branch) => branch.length === 0)) {
+        throw new TypeError("change: a choice between nothing");
+      }
+      return demand({ anyOf });
+    },
     whenSame: (path, seen) =>
       when(path, seen === undefined ? { present: false } : { equals: seen }),
     set(path, value) {
@@ -121,11 +127,17 @@ function refuseCollision(effects: readonly Effect[], path: Path): void {
 function refuseUnstorable(value: unknown): void {
   if (typeof value === "string" || typeof value === "boolean") return;
   if (typeof value === "number" && Number.isFinite(value)) return;
-  if (typeof value !== "object" || value === null || Array.isArray(value)) {
+  if (typeof value !== "object" || value === null || !isPlain(value)) {
     throw new TypeError("change: a value that cannot be stored");
   }
   for (const [key, inner] of Object.entries(value)) {
     checked([key]);
     refuseUnstorable(inner);
   }
+}
+
+/** Not an array, a date, bytes: those compare and serialise by rules of their own. */
+function isPlain(value: object): boolean {
+  const prototype: unknown = Object.getPrototypeOf(value);
+  return prototype === Object.prototype || prototype === null;
 }

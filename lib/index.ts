@@ -3,7 +3,8 @@
  *
  * @packageDocumentation
  */
-export { createAuth, type Auth, type AuthOptions, type SendLimits } from "./auth.ts";
+export { createAuth, type Auth } from "./auth.ts";
+export { type AuthOptions, type SendLimits } from "./auth-options.ts";
 export { createFactors, type FactorsOptions, type StandaloneFactors } from "./create-factors.ts";
 export type { HashingOptions, PolicyOptions } from "./create-core.ts";
 export type { Calls, Factors, Submission } from "./calls.ts";
@@ -68,16 +69,12 @@ export type { MessageKind } from "./delivery/messages.ts";
 export type { BackupCodeForm } from "./factors/backup-code.ts";
 export type { Choice, SecondProof } from "./flows/second-factor.ts";
 export type { ImportedAccount } from "./flows/administration.ts";
-export type {
-  Confirmed,
-  ConfirmOptions,
-  FactorStatus,
-  TotpSetup,
-  TotpSetupOptions,
-} from "./flows/enrolment.ts";
+export type { Confirmed, ConfirmOptions, TotpSetup, TotpSetupOptions } from "./flows/enrolment.ts";
+export type { FactorStatus } from "./flows/status.ts";
 export type { Profile, ProfileChange } from "./flows/profile.ts";
 export type { Registered, Registration } from "./flows/registration.ts";
-export { StepUpRequired, type Refreshed, type Requirement } from "./flows/sessions.ts";
+export { StepUpRequired, type Requirement } from "./flows/acting.ts";
+export { type Refreshed } from "./flows/refresh.ts";
 export {
   memoryThrottle,
   RateLimited,

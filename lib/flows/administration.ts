@@ -4,7 +4,7 @@ import { change, type ChangeBuilder } from "../change.ts";
 import type { AccountCore } from "../core.ts";
 import { randomId } from "../crypto/random.ts";
 import { AuthError } from "../errors.ts";
-import { withoutFactors } from "./enrolment.ts";
+import { withoutFactors } from "./removal.ts";
 import { createAccount, readDraft, type Registration } from "./registration.ts";
 
 /** An account that comes from elsewhere. */

@@ -1,24 +1,20 @@
 import {
-  entriesOf,
   type BackupCodes,
+  entriesOf,
   type FactorRecord,
-  type Method,
   type TotpDevice,
   type TotpEnrolment,
 } from "../account.ts";
-import { attempt, commitUnchanged, type Decision } from "../attempt.ts";
+import { attempt, type Decision } from "../attempt.ts";
 import { payFrom, refresh } from "../budget.ts";
-import { change, type ChangeBuilder } from "../change.ts";
+import { change } from "../change.ts";
 import { cleanLabel, type Context } from "../context.ts";
 import type { Acting, Core, Session } from "../core.ts";
 import { randomEntryId } from "../crypto/random.ts";
-import type { MessageKind } from "../delivery/messages.ts";
 import { AuthError } from "../errors.ts";
-import { createBackupCodes, type BackupCodeForm } from "../factors/backup-code.ts";
+import type { BackupCodeForm } from "../factors/backup-code.ts";
 import { readCode } from "../factors/code-form.ts";
-import { checkPassword } from "../factors/password.ts";
 import {
-  checkTotp,
   createSeed,
   encodeSeed,
   keyUri,
@@ -26,10 +22,11 @@ import {
   MAX_TOTP_DEVICES,
   seedContext,
 } from "../factors/totp.ts";
-import { isMandatory, methodsOf, needsSecondFactor } from "../policy.ts";
+import { needsSecondFactor } from "../policy.ts";
 import type { Receipt } from "../receipt.ts";
+import { commitActing, demandFresh, keepOnly } from "./acting.ts";
+import { newBackupCodes } from "./backup-codes.ts";
 import { describeSession } from "./gate.ts";
-import { demandFresh, keepOnly } from "./sessions.ts";
 
 /** Milliseconds that a factor may wait for its confirmation (TO-07). */
 const ENROLMENT_LIVES = 10 * 60_000;
@@ -209,179 +206,4 @@ function decideTotp(
       ...(extra === undefined ? {} : { backupCodes: extra.shown }),
     },
   };
-}
-
-/**
- * New backup codes; the old ones are good no more, in the same write (BC-04).
- *
- * @throws AuthError `not_enrolled`, `step_up_required`, `unavailable`.
- */
-export async function replaceBackupCodes(
-  core: Core,
-  acting: Acting,
-  form: BackupCodeForm,
-  context: Context,
-): Promise<readonly string[]> {
-  if (!needsSecondFactor(acting.record)) throw new AuthError("not_enrolled");
-  demandFresh(core, acting, context);
-  const { shown, stored } = await newBackupCodes(core, acting.subject, form);
-  const replaced = change().set(["backup"], stored).set(["pending"], {}).add(["epoch"], 1);
-  await commitActing(core, acting, replaced);
-  changed(core, acting, "backup_codes_replaced", context);
-  return shown;
-}
-
-/**
- * Remove one app, or every one, by a session that used a second factor lately. Backup codes go with
- * the last factor they stand in for.
- *
- * @throws AuthError `not_enrolled`, `not_found`, `last_factor`, `step_up_required`, `unavailable`.
- */
-export async function removeTotp(
-  core: Core,
-  acting: Acting,
-  { deviceId }: { readonly deviceId?: string },
-  context: Context,
-): Promise<void> {
-  demandFresh(core, acting, context);
-  const { record, subject } = acting;
-  const devices = entriesOf<TotpDevice>(record.totp);
-  if (devices.length === 0) throw new AuthError("not_enrolled");
-  const left = devices.filter(([id]) => deviceId !== undefined && id !== deviceId);
-  if (deviceId !== undefined && left.length === devices.length) throw new AuthError("not_found");
-
-  const last = left.length === 0;
-  if (last && isMandatory(core.policy.secondFactor, core.describe(subject, record))) {
-    throw new AuthError("last_factor");
-  }
-  const kept = keepOnly(acting).add(["epoch"], 1);
-  await commitActing(
-    core,
-    acting,
-    last ? withoutFactors(kept) : kept.unset(["totp", deviceId ?? ""]),
-  );
-  changed(core, acting, "factor_removed", context);
-}
-
-/**
- * Switch the second factor off with password and code, both paid for and checked in one attempt.
- *
- * @throws AuthError `not_enrolled`, `wrong_password`, `invalid_code`, `last_factor`, `too_many_attempts`, `unavailable`.
- */
-export async function disableSecondFactors(
-  core: Core,
-  acting: Acting,
-  { password, code }: { readonly password: string; readonly code: string },
-  context: Context,
-): Promise<void> {
-  const { subject, record: seen, sessionId } = acting;
-  if (!needsSecondFactor(seen)) throw new AuthError("not_enrolled");
-  const typed = readCode(code);
-  if (typed?.kind !== "digits") throw new AuthError("invalid_code", { reason: "malformed" });
-
-  const now = core.now();
-  const budgets = ["password", "second", "code"] as const;
-  const release = await core.slots.take();
-  try {
-    await attempt(
-      core,
-      {
-        records: core.records,
-        subject,
-        budgets,
-        charge: payFrom(budgets, now).when(["sessions", sessionId], { present: true }),
-        wrong: "invalid_code",
-        gone: "invalid_token",
-        event: { type: "factor_removed", account: subject, session: sessionId },
-        context,
-        onGranted: (record) => {
-          core.notify(subject, record, "factor_removed", context);
-        },
-      },
-      async (receipt): Promise<Decision<true>> => {
-        const { right } = await checkPassword(receipt, core.hasher, password);
-        if (!right) return { refused: "wrong_password", code: "wrong_password" };
-        const check = checkTotp(receipt, typed.code, { sealer: core.sealer, now });
-        if ("refused" in check) return check;
-        const account = core.describe(subject, receipt.record);
-        if (isMandatory(core.policy.secondFactor, account)) {
-          return { refused: "last_factor", code: "last_factor" };
-        }
-        const kept = keepOnly({ record: receipt.record, sessionId }).add(["epoch"], 1);
-        // The code must still be unspent; where it would be noted as spent goes with the factor.
-        const unspent = { conditions: check.change.conditions, effects: [] };
-        return {
-          change: withoutFactors(kept).and(unspent).and(refresh(budgets)),
-          value: true,
-        };
-      },
-    );
-  } finally {
-    release();
-  }
-}
-
-/** What an account has, for status answers. */
-export interface FactorStatus {
-  readonly enabled: boolean;
-  readonly methods: readonly Method[];
-  readonly totp: readonly {
-    readonly id: string;
-    readonly name: string;
-    readonly createdAt: Date;
-  }[];
-  readonly backupCodesRemaining: number;
-}
-
-/** The factors of a record, without any of their secrets (TO-09). */
-export function factorStatus(record: FactorRecord): FactorStatus {
-  return {
-    enabled: needsSecondFactor(record),
-    methods: methodsOf(record),
-    totp: entriesOf<TotpDevice>(record.totp).map(([id, { name, createdAt }]) => ({
-      id,
-      name,
-      createdAt: new Date(createdAt),
-    })),
-    backupCodesRemaining: entriesOf(record.backup?.codes).length,
-  };
-}
-
-/** All second factors gone, prepared ones included. */
-export function withoutFactors(kept: ChangeBuilder): ChangeBuilder {
-  return kept.unset(["totp"]).unset(["backup"]).unset(["enrolment"]);
-}
-
-async function newBackupCodes(
-  core: Core,
-  subject: string,
-  form: BackupCodeForm,
-): Promise<{ readonly shown: readonly string[]; readonly stored: BackupCodes }> {
-  const release = form === "short" ? await core.slots.take() : undefined;
-  try {
-    return await createBackupCodes(subject, { form, keyring: core.keyring, now: core.now() });
-  } finally {
-    release?.();
-  }
-}
-
-/** Commit what the acting session may do, while it lives and nothing it was judged by has changed. */
-export async function commitActing(
-  core: Core,
-  { subject, record, sessionId }: Acting,
-  wanted: ChangeBuilder,
-): Promise<void> {
-  const alive = wanted.when(["sessions", sessionId], { present: true });
-  if (await commitUnchanged(core.records, subject, record, alive)) return;
-  throw new AuthError("conflict", { reason: "raced" });
-}
-
-function changed(
-  core: Core,
-  { subject, record, sessionId }: Acting,
-  kind: Extract<MessageKind, "factor_removed" | "backup_codes_replaced">,
-  context: Context,
-): void {
-  core.audit.record({ type: kind, account: subject, session: sessionId }, context);
-  core.notify(subject, record, kind, context);
 }

@@ -6,7 +6,7 @@ import type { Core, FoundName, Progress } from "../core.ts";
 import { AuthError } from "../errors.ts";
 import { checkPassword } from "../factors/password.ts";
 import type { Receipt } from "../receipt.ts";
-import { throttled } from "../throttle.ts";
+import { throttled } from "./throttled.ts";
 import { passGate, type FirstFactor } from "./gate.ts";
 
 /**

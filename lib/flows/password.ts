@@ -6,7 +6,7 @@ import type { Acting, Core } from "../core.ts";
 import { AuthError } from "../errors.ts";
 import { checkPassword } from "../factors/password.ts";
 import { isMandatory } from "../policy.ts";
-import { demandFresh, keepOnly } from "./sessions.ts";
+import { demandFresh, keepOnly } from "./acting.ts";
 
 /** Check a new password against the rules for an account. @throws AuthError `password_…` */
 export async function checkNewPassword(

@@ -5,7 +5,7 @@ import type { AccountCore } from "../core.ts";
 import { randomId } from "../crypto/random.ts";
 import { AuthError } from "../errors.ts";
 import { canonicalName, nameKey, readAddress } from "../names.ts";
-import { throttled } from "../throttle.ts";
+import { throttled } from "./throttled.ts";
 import { prepareToken, sendMail } from "./mail.ts";
 import { checkNewPassword } from "./password.ts";
 

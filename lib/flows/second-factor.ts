@@ -13,7 +13,7 @@ import { checkPassword } from "../factors/password.ts";
 import { checkTotp, type FactorCheck } from "../factors/totp.ts";
 import { methodsOf } from "../policy.ts";
 import type { Receipt } from "../receipt.ts";
-import { throttled } from "../throttle.ts";
+import { throttled } from "./throttled.ts";
 import { describeSession, nameOf, openSession, TRIES } from "./gate.ts";
 
 /** Which second factors a code may be held against: one, or all that the caller offers ("some code"). */

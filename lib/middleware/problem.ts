@@ -1,5 +1,5 @@
 import { AuthError, type Code } from "../errors.ts";
-import { StepUpRequired } from "../flows/sessions.ts";
+import { StepUpRequired } from "../flows/acting.ts";
 
 interface Problem {
   readonly status: number;

@@ -3,7 +3,7 @@ import type { Auth } from "../auth.ts";
 import type { Factors } from "../calls.ts";
 import type { Acting, Session } from "../core.ts";
 import { AuthError } from "../errors.ts";
-import type { Requirement } from "../flows/sessions.ts";
+import type { Requirement } from "../flows/acting.ts";
 import type { Level } from "../policy.ts";
 import { keptIn } from "./host-session.ts";
 import { problemOf } from "./problem.ts";

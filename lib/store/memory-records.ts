@@ -1,4 +1,5 @@
 import type { FactorRecord } from "../account.ts";
+import type { Change } from "../change.ts";
 import { apply } from "./apply.ts";
 import type { Records } from "./port.ts";
 
@@ -9,20 +10,19 @@ import type { Records } from "./port.ts";
 export function memoryRecords(): Records {
   const records = new Map<string, FactorRecord>();
   const read = (subject: string): FactorRecord => records.get(subject) ?? {};
+  // In one turn of the event loop, so nothing comes between reading and writing.
+  const swap = (subject: string, wanted: Change): Promise<FactorRecord | null> =>
+    Promise.resolve().then(() => {
+      const before = read(subject);
+      const after = apply(before, wanted);
+      if (after === null) return null;
+      records.set(subject, after);
+      return before;
+    });
 
   return {
     read: (subject) => Promise.resolve(read(subject)),
-    charge(subject, change) {
-      const before = read(subject);
-      const after = apply(before, change);
-      if (after === null) return Promise.resolve(null);
-      records.set(subject, after);
-      return Promise.resolve(before);
-    },
-    commit(subject, change) {
-      const after = apply(read(subject), change);
-      if (after !== null) records.set(subject, after);
-      return Promise.resolve(after !== null);
-    },
+    charge: swap,
+    commit: async (subject, wanted) => (await swap(subject, wanted)) !== null,
   };
 }

@@ -1,0 +1,34 @@
+import type { AuditEntry } from "../audit.ts";
+import type { Context } from "../context.ts";
+import type { Core } from "../core.ts";
+import { AuthError } from "../errors.ts";
+import { addressOf, RateLimited } from "../throttle.ts";
+
+/**
+ * Run work that counts against the client's address: paid before, given back where it succeeds or
+ * where the fault is ours. Requests without an address (calls of the host's own) are not counted.
+ *
+ * @throws RateLimited
+ */
+export async function throttled<T>(
+  core: Core,
+  { context, event, keep = false }: { context: Context; event: AuditEntry; keep?: boolean },
+  work: () => Promise<T>,
+): Promise<T> {
+  if (context.ip === undefined) return work();
+  const address = addressOf(context.ip);
+  const allowance = await core.throttle.take(address, core.now());
+  if (!allowance.allowed) {
+    core.audit.record({ ...event, type: "limit_hit", outcome: "refused" }, context);
+    throw new RateLimited(allowance, core.now());
+  }
+  try {
+    const value = await work();
+    if (!keep) await core.throttle.giveBack(address, core.now());
+    return value;
+  } catch (error) {
+    const ours = !(error instanceof AuthError) || error.code === "unavailable";
+    if (ours) await core.throttle.giveBack(address, core.now());
+    throw error;
+  }
+}
