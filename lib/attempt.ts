@@ -1,6 +1,7 @@
 import type { BudgetName, FactorRecord } from "./account.ts";
 import type { AuditEntry } from "./audit.ts";
-import { exhausts, refund, secondsUntilAllowed } from "./budget.ts";
+import { allows } from "./apply.ts";
+import { exhausts, payFrom, refund, secondsUntilAllowed } from "./budget.ts";
 import { change, type Change, type ChangeBuilder, type Path } from "./change.ts";
 import type { Context } from "./context.ts";
 import type { Core } from "./core.ts";
@@ -24,8 +25,8 @@ export interface AttemptSpec<R extends FactorRecord> {
   readonly subject: string;
   /** The budgets it pays from; every one of them must allow it. */
   readonly budgets: readonly BudgetName[];
-  /** Pays from the budgets and checks that what the attempt is about is there. */
-  readonly charge: ChangeBuilder;
+  /** What must be there for the attempt to be about, and what the charge takes beside the budgets. */
+  readonly about: ChangeBuilder;
   /** Gives back what the charge took beside the budgets, after a fault of ours. */
   readonly giveBack?: Change;
   /** What a wrong proof is called, and a thing that is not there, or no longer. */
@@ -53,8 +54,8 @@ export async function attempt<T, R extends FactorRecord>(
   spec: AttemptSpec<R>,
   decide: (receipt: Receipt<R>) => Promise<Decision<T>> | Decision<T>,
 ): Promise<T> {
-  const { records, subject, charge, event, context } = spec;
-  const record = await records.charge(subject, charge);
+  const { records, subject, budgets, about, event, context } = spec;
+  const record = await records.charge(subject, payFrom(budgets, core.now()).and(about));
   if (record === null) throw await explain(core, spec);
 
   const decision = await decideOrRefund(core, spec, decide, record);
@@ -90,14 +91,15 @@ function noteExhausted<R extends FactorRecord>(
 /** Nothing was paid, so nothing is evaluated; one read tells "not now" from "not there". */
 async function explain<R extends FactorRecord>(
   core: Core,
-  { records, subject, budgets, charge, gone, event, context }: AttemptSpec<R>,
+  { records, subject, budgets, about, gone, event, context }: AttemptSpec<R>,
 ): Promise<AuthError> {
   const record = await records.read(subject);
+  // Not by the clock alone: the delay may have ended, or somebody succeeded, since the charge was refused.
+  const isThere = record !== null && allows(record, about);
   const wait = record === null ? 0 : secondsUntilAllowed(record, budgets, core.now());
-  const error =
-    wait > 0
-      ? new AuthError("too_many_attempts", { retryAfter: wait })
-      : new AuthError(gone, { reason: charge.conditions.length > 0 ? "gone" : "raced" });
+  const error = isThere
+    ? new AuthError("too_many_attempts", { retryAfter: Math.max(1, wait) })
+    : new AuthError(gone, { reason: "gone" });
   core.audit.record({ ...event, outcome: "refused", reason: error.reason }, context);
   return error;
 }

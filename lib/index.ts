@@ -42,7 +42,7 @@ export {
   type Stored,
   type Test,
 } from "./change.ts";
-export { apply } from "./store/apply.ts";
+export { apply } from "./apply.ts";
 export { toMongo, type MongoChange } from "./store/to-mongo.ts";
 export { memoryRecords } from "./store/memory-records.ts";
 export {
@@ -50,7 +50,7 @@ export {
   type MongoRecordsOptions,
   type NativeCollection,
 } from "./store/mongo-records.ts";
-export type { Claim, Records, SendLimit, Store, TenantStore } from "./store/port.ts";
+export type { Records, SendLimit, Store, TenantStore } from "./store/port.ts";
 export type { Level, PolicySubject, SecondFactorPolicy, SecondFactorRule } from "./policy.ts";
 export type { Handle } from "./crypto/ticket.ts";
 export type { Key } from "./crypto/keyring.ts";

@@ -5,9 +5,16 @@ import type { Auth } from "../lib/auth.ts";
 import type { Context } from "../lib/context.ts";
 import type { Progress } from "../lib/core.ts";
 import { withDeadline } from "../lib/deadline.ts";
-import type { AuthError, Code } from "../lib/errors.ts";
-import { carryOver, keep, keptOf } from "../lib/middleware/host-session.ts";
-import { asRefusal, problemOf } from "../lib/middleware/problem.ts";
+import type { Code } from "../lib/errors.ts";
+import {
+  carryOver,
+  hasHostSession,
+  keep,
+  keptIn,
+  keptOf,
+  renew,
+} from "../lib/middleware/host-session.ts";
+import { asRefusal, problemOf, ProblemError } from "../lib/middleware/problem.ts";
 import { contextOf } from "../lib/middleware/request.ts";
 import { factorsOf } from "../lib/middleware/require-session.ts";
 
@@ -62,6 +69,17 @@ interface Actions {
   readonly error: (error: unknown) => void;
 }
 
+/** What `passport.authenticate` hands on of its options, as far as it matters here. */
+interface PassportOptions {
+  readonly session?: boolean;
+}
+
+type Pending = Extract<Progress, { status: "pending" }>;
+type Complete = Extract<Progress, { status: "complete" }>;
+
+/** Tells Passport how an attempt went. */
+type Tell = (actions: Actions) => void;
+
 /** passport-custom types `name` as one literal and keeps `done` without a status, so it is cast once, here. */
 const PassportStrategy = Custom as unknown as new (verify: () => void) => { name: string };
 
@@ -87,43 +105,54 @@ export abstract class FactorStrategy<User> extends PassportStrategy {
   /** The typed way in: how far the login has come. @throws AuthError */
   abstract attempt(req: Request, options?: AttemptContext): Promise<Progress>;
 
-  /** Passport's way in. */
-  authenticate(req: Request): void {
+  /** Passport's way in. With `session: false` nothing is kept in the host's session. */
+  authenticate(req: Request, { session = true }: PassportOptions = {}): void {
     // Taken before the first await and kept off `this`: one instance serves overlapping requests.
     const actions = actionsOf(this as unknown as Actions);
-    withDeadline(this.settle(req, actions), DEADLINE, "strategy").catch((error: unknown) => {
-      report(actions, error);
-    });
+    // The outcome is told after the race with the deadline, so that one that comes late is never told.
+    withDeadline(this.settle(req, session && hasHostSession(req)), DEADLINE, "strategy")
+      .then((tell) => {
+        tell(actions);
+      })
+      .catch((error: unknown) => {
+        report(actions, error);
+      })
+      .catch((error: unknown) => {
+        // A host's callback threw when it was told of an error; Express can still answer.
+        req.next?.(error);
+      });
   }
 
-  private async settle(req: Request, actions: Actions): Promise<void> {
+  private async settle(req: Request, kept: boolean): Promise<Tell> {
     const progress = await this.attempt(req);
     if (progress.status === "pending") {
-      await this.announce(req, progress, actions);
-      return;
+      if (kept) await keep(req, keptOf(progress));
+      return this.announce(progress);
     }
+    // A host that is told of a raised session need not log anybody in: the new id is up to us (MC-10).
+    if (isRaised(req, progress)) await renew(req, keptOf(progress));
     const { user = (id: string) => ({ id }) as User } = this.options;
     const record = await user(progress.accountId, req);
-    if (record === null) {
-      actions.fail({ message: MESSAGE, code: "invalid_credentials" } satisfies FailureInfo, 401);
-      return;
+    if (!record) {
+      const info: FailureInfo = { message: MESSAGE, code: "invalid_credentials" };
+      return ({ fail }) => {
+        fail(info, 401);
+      };
     }
-    if (hasSession(req)) carryOver(req, keptOf(progress));
-    actions.success(record, infoOf(progress));
+    return ({ success }) => {
+      if (kept) carryOver(req, keptOf(progress));
+      success(record, infoOf(progress));
+    };
   }
 
-  private async announce(
-    req: Request,
-    progress: Extract<Progress, { status: "pending" }>,
-    actions: Actions,
-  ): Promise<void> {
-    if (hasSession(req)) await keep(req, keptOf(progress));
-    if (this.options.secondFactor !== undefined) {
-      actions.redirect(this.options.secondFactor);
-      return;
-    }
+  private announce(progress: Pending): Tell {
+    const { secondFactor } = this.options;
     const message = "A second factor is required";
-    actions.fail({ message, code: "second_factor_required", progress } satisfies FailureInfo, 401);
+    const info: FailureInfo = { message, code: "second_factor_required", progress };
+    return ({ redirect, fail }) => {
+      if (secondFactor === undefined) fail(info, 401);
+      else redirect(secondFactor, 303);
+    };
   }
 
   protected contextOf(req: Request, { context }: AttemptContext): Context {
@@ -132,23 +161,6 @@ export abstract class FactorStrategy<User> extends PassportStrategy {
 }
 
 const MESSAGE = "The name, the password or the code is wrong";
-
-/** Why a strategy reports an error to Passport: nothing about the proof, but no room or no store. */
-export class StrategyError extends Error {
-  override readonly name = "StrategyError";
-  readonly code: Code;
-  readonly status: number;
-  /** For an error handler: `Retry-After` and the like. */
-  readonly headers: Readonly<Record<string, string>>;
-
-  constructor(refusal: AuthError) {
-    const { status, headers, body } = problemOf(refusal);
-    super(body.title, { cause: refusal });
-    this.code = refusal.code;
-    this.status = status;
-    this.headers = headers;
-  }
-}
 
 function actionsOf(strategy: Actions): Actions {
   const { success, fail, redirect, error } = strategy;
@@ -164,7 +176,7 @@ function report(actions: Actions, error: unknown): void {
   const refusal = asRefusal(error);
   const { status, body } = problemOf(refusal);
   if (status === 429 || status >= 500) {
-    actions.error(new StrategyError(refusal));
+    actions.error(new ProblemError(refusal));
     return;
   }
   const wrong = status === 401;
@@ -172,14 +184,15 @@ function report(actions: Actions, error: unknown): void {
   actions.fail(info, status);
 }
 
-function infoOf({ session }: Extract<Progress, { status: "complete" }>): LoginInfo {
-  const { id, level, amr, acr, authTime } = session;
-  return { sessionId: id, level, amr, acr, auth_time: Math.floor(authTime.getTime() / 1000) };
+/** Whether this was a second factor within the session that the host's session names. */
+function isRaised(req: Request, { session }: Complete): boolean {
+  const kept = keptIn(req);
+  return kept !== undefined && "session" in kept && kept.session === session.id;
 }
 
-function hasSession(req: Request): boolean {
-  const { session } = req as Request & { session?: { regenerate?: unknown } };
-  return typeof session?.regenerate === "function";
+function infoOf({ session }: Complete): LoginInfo {
+  const { id, level, amr, acr, authTime } = session;
+  return { sessionId: id, level, amr, acr, auth_time: Math.floor(authTime.getTime() / 1000) };
 }
 
 /** A text field of a parsed body; undefined where it is missing or no text. */

@@ -6,7 +6,8 @@ import type { AccountActing, AccountCore } from "../core.ts";
 import { AuthError } from "../errors.ts";
 import { type Address, nameKey, readAddress } from "../names.ts";
 import { commitActing } from "./acting.ts";
-import { findToken, prepareToken, RESEND_AFTER, sendMail } from "./mail.ts";
+import { deliver, findToken, mayReach, prepareToken, RESEND_AFTER, sendMail } from "./mail.ts";
+import { composeMail } from "../delivery/messages.ts";
 import { throttled } from "./throttled.ts";
 
 export function keyOf(core: AccountCore, { canonical }: Address): string {
@@ -88,6 +89,9 @@ async function mailVerification(
   if (email === undefined) return false;
   const last = mailed?.verify_email;
   if (last !== undefined && last.sentAt > core.now() - RESEND_AFTER) return false;
+  const about = { context, account: subject };
+  // Counted before the token is replaced: a refused mail must not end the link that was sent before.
+  if (!(await mayReach(core, email.address, "verify_email", about))) return false;
   const prepared = prepareToken(core, subject, "verify_email", email.address);
   const sent = change()
     .whenSame(["mailed", "verify_email", "id"], last?.id)
@@ -95,7 +99,10 @@ async function mailVerification(
   if (!(await commitUnchanged(core.records, subject, account, sent))) return false;
 
   core.audit.record({ type: "email_verification_sent", account: subject }, context);
-  sendMail(core, email.address, "verify_email", { ...prepared, context, account: subject });
+  const facts = { ...prepared, issuer: core.issuer };
+  core.background.run(() =>
+    deliver(core, composeMail("verify_email", email.address, facts), about),
+  );
   return true;
 }
 
@@ -144,8 +151,8 @@ async function moveAddress(
   context: Context,
 ): Promise<void> {
   const began = core.now();
-  const claim = await core.store.claim(key, subject, began);
-  if (claim === "taken") throw new AuthError("invalid_mailed_token", { reason: "address_taken" });
+  if (!(await core.store.claim(key, subject, began)))
+    throw new AuthError("invalid_mailed_token", { reason: "address_taken" });
 
   const { email: old, username } = account;
   const wasName = username !== undefined && username.includes("@");
@@ -156,18 +163,13 @@ async function moveAddress(
     .set(["mailed"], {})
     .set(["updatedAt"], began)
     .add(["epoch"], 1);
-  try {
-    await commitToken(
-      core,
-      subject,
-      account,
-      old === undefined ? moved : moved.unset(["names", old.key]),
-    );
-  } catch (error) {
-    if (claim === "claimed")
-      await core.store.release(key, subject, Infinity).catch(() => undefined);
-    throw error;
-  }
+  // Cut short or raced here, the new name stays pointed at an account that does not list it: free in a minute.
+  await commitToken(
+    core,
+    subject,
+    account,
+    old === undefined ? moved : moved.unset(["names", old.key]),
+  );
   if (old === undefined) return;
   await core.store.release(old.key, subject, began);
   core.notify(subject, account, "email_changed", context);

@@ -6,7 +6,7 @@ import {
   type TotpEnrolment,
 } from "../account.ts";
 import { attempt, type Decision } from "../attempt.ts";
-import { payFrom, refresh } from "../budget.ts";
+import { refresh } from "../budget.ts";
 import { change } from "../change.ts";
 import { cleanLabel, type Context } from "../context.ts";
 import type { Acting, Core, Session } from "../core.ts";
@@ -137,7 +137,7 @@ export async function confirmTotp(
       subject,
       budgets,
       // The epoch ties this to what the acting session was judged by.
-      charge: payFrom(budgets, now)
+      about: change()
         .when(["enrolment", "expiresAt"], { above: now })
         .when(["sessions", sessionId], { present: true })
         .whenSame(["epoch"], seen.epoch),

@@ -1,5 +1,5 @@
 import { attempt, commitUnchanged, type Decision } from "../attempt.ts";
-import { exhausts, payFrom, refresh } from "../budget.ts";
+import { exhausts, refresh } from "../budget.ts";
 import { change } from "../change.ts";
 import type { Context } from "../context.ts";
 import type { Core, FoundName, Progress } from "../core.ts";
@@ -46,12 +46,11 @@ async function tryKnown(
   password: string,
   context: Context,
 ): Promise<Progress> {
-  const charge = payFrom(["password"], core.now());
   const spec = {
     records: core.records,
     subject,
     budgets: ["password"] as const,
-    charge: listed === undefined ? charge : charge.when(listed, { present: true }),
+    about: listed === undefined ? change() : change().when(listed, { present: true }),
     wrong: "invalid_credentials",
     gone: "invalid_credentials",
     event: { type: "login", method: "password", account: subject },
@@ -84,7 +83,7 @@ function tryUnknown(
     records,
     subject: key,
     budgets: ["password"] as const,
-    charge: payFrom(["password"], core.now()),
+    about: change(),
     wrong: "invalid_credentials",
     gone: "invalid_credentials",
     event: { type: "login", method: "password", name: key },

@@ -6,6 +6,7 @@ import type { AccountCore } from "../core.ts";
 import { digest } from "../crypto/digest.ts";
 import { createHandle, readHandle, writeHandle, type Handle } from "../crypto/ticket.ts";
 import { composeMail, type MessageFacts, type MessageKind } from "../delivery/messages.ts";
+import type { Message } from "../delivery/port.ts";
 import { AuthError } from "../errors.ts";
 
 /** Milliseconds that a mailed token lives (63B §4.2.1.2, RT-02). */
@@ -52,18 +53,46 @@ export function sendMail(
   }: Omit<MessageFacts, "issuer"> & { context: Context; account: string },
 ): void {
   core.background.run(async () => {
-    const event = { account, method: kind, outcome: "refused" } as const;
-    if (!(await core.mayReach(to, kind))) {
-      core.audit.record({ ...event, type: "limit_hit", reason: "destination" }, context);
-      return;
-    }
-    try {
-      await core.delivery.deliver(composeMail(kind, to, { ...facts, issuer: core.issuer }));
-    } catch {
-      // The reason may quote the message; the trail must not.
-      core.audit.record({ ...event, type: "delivery_failed" }, context);
-    }
+    if (!(await mayReach(core, to, kind, { context, account }))) return;
+    await deliver(core, composeMail(kind, to, { ...facts, issuer: core.issuer }), {
+      context,
+      account,
+    });
   });
+}
+
+/** Whom a mail is about, for the trail. */
+export interface MailSubject {
+  readonly context: Context;
+  readonly account: string;
+}
+
+/** Count a mail against its limits. */
+export async function mayReach(
+  core: AccountCore,
+  to: string,
+  kind: MessageKind,
+  { context, account }: MailSubject,
+): Promise<boolean> {
+  if (await core.mayReach(to, kind)) return true;
+  const event = { type: "limit_hit", account, method: kind, reason: "destination" } as const;
+  core.audit.record({ ...event, outcome: "refused" }, context);
+  return false;
+}
+
+/** Send a mail that was counted; its failure is audited (OB-10). */
+export async function deliver(
+  core: AccountCore,
+  message: Message,
+  { context, account }: MailSubject,
+): Promise<void> {
+  try {
+    await core.delivery.deliver(message);
+  } catch {
+    // The reason may quote the message; the trail must not.
+    const event = { type: "delivery_failed", account, method: message.kind } as const;
+    core.audit.record({ ...event, outcome: "refused" }, context);
+  }
 }
 
 /** An account and the live token that was shown for it. */

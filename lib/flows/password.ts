@@ -1,5 +1,5 @@
 import { attempt, commitUnchanged, type Decision } from "../attempt.ts";
-import { payFrom, refresh } from "../budget.ts";
+import { refresh } from "../budget.ts";
 import { change } from "../change.ts";
 import type { Context } from "../context.ts";
 import type { Acting, Core } from "../core.ts";
@@ -48,7 +48,7 @@ export async function changePassword(
         records: core.records,
         subject,
         budgets,
-        charge: payFrom(budgets, now)
+        about: change()
           .when(["sessions", sessionId], { present: true })
           .whenSame(["epoch"], seen.epoch),
         wrong: "wrong_password",

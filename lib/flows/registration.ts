@@ -129,7 +129,7 @@ export async function createAccount(
   await core.store.insert(id, account, now + UNFINISHED_LIVES);
 
   for (const key of keys) {
-    if ((await core.store.claim(key, id, now)) === "taken") {
+    if (!(await core.store.claim(key, id, now))) {
       await abandon(core, id, keys);
       throw new AuthError("name_taken");
     }

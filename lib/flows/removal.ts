@@ -1,7 +1,7 @@
-import type { ChangeBuilder } from "../change.ts";
+import { change, type ChangeBuilder } from "../change.ts";
 import { entriesOf, type TotpDevice } from "../account.ts";
 import { attempt, type Decision } from "../attempt.ts";
-import { payFrom, refresh } from "../budget.ts";
+import { refresh } from "../budget.ts";
 import type { Context } from "../context.ts";
 import type { Acting, Core } from "../core.ts";
 import { AuthError } from "../errors.ts";
@@ -70,7 +70,7 @@ export async function disableSecondFactors(
         records: core.records,
         subject,
         budgets,
-        charge: payFrom(budgets, now).when(["sessions", sessionId], { present: true }),
+        about: change().when(["sessions", sessionId], { present: true }),
         wrong: "invalid_code",
         gone: "invalid_token",
         event: { type: "factor_removed", account: subject, session: sessionId },

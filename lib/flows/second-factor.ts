@@ -1,6 +1,6 @@
 import type { BudgetName, FactorRecord, Method } from "../account.ts";
 import { attempt, type Decision } from "../attempt.ts";
-import { exhausts, payFrom, refresh, reopensCodes } from "../budget.ts";
+import { exhausts, refresh, reopensCodes } from "../budget.ts";
 import { change, type Change } from "../change.ts";
 import type { Context } from "../context.ts";
 import type { Acting, Core, Progress } from "../core.ts";
@@ -58,7 +58,7 @@ function finish(
   const now = core.now();
   const path = ["pending", entry];
   const budgets: BudgetName[] = [...budgetsOf(form), ...(first ? (["password"] as const) : [])];
-  const charge = payFrom(budgets, now)
+  const about = change()
     .when([...path, "expiresAt"], { above: now })
     .when([...path, "tries"], { below: TRIES })
     .add([...path, "tries"], 1);
@@ -68,10 +68,8 @@ function finish(
     {
       ...base(core, { subject, form, context }),
       budgets,
-      charge:
-        secret === undefined
-          ? charge
-          : charge.when([...path, "secret"], { equals: digest(secret) }),
+      about:
+        secret === undefined ? about : about.when([...path, "secret"], { equals: digest(secret) }),
       giveBack: change()
         .when([...path, "tries"], { above: 0 })
         .add([...path, "tries"], -1),
@@ -128,7 +126,7 @@ export async function stepUp(
         {
           ...base(core, { subject, form, context }),
           event,
-          charge: payFrom(budgetsOf(form), now).when([...path, "expiresAt"], { above: now }),
+          about: change().when([...path, "expiresAt"], { above: now }),
           gone: "invalid_token",
         },
         async (receipt): Promise<Decision<Progress>> => {

@@ -10,5 +10,5 @@ export {
   type RequireSessionOptions,
 } from "./require-session.ts";
 export { actingIn, beginLogin, type SessionRequest } from "./host-session.ts";
-export { problemOf, type ProblemAnswer } from "./problem.ts";
+export { ProblemError, problemOf, type ProblemAnswer } from "./problem.ts";
 export { contextOf, type RequestLike } from "./request.ts";

@@ -1,5 +1,6 @@
 import { AuthError, type Code } from "../errors.ts";
 import { StepUpRequired } from "../flows/acting.ts";
+import { RateLimited } from "../throttle.ts";
 
 interface Problem {
   readonly status: number;
@@ -67,9 +68,27 @@ export function problemOf(error: unknown): ProblemAnswer {
   };
 }
 
+/** A refusal as an error handler of Express takes it: with the status and headers of its answer. */
+export class ProblemError extends Error {
+  override readonly name = "ProblemError";
+  readonly code: Code;
+  readonly status: number;
+  /** `Retry-After` and the like; no `Content-Type`, for the handler writes its own body. */
+  readonly headers: Readonly<Record<string, string>>;
+
+  constructor(refusal: AuthError) {
+    const { status, body } = problemOf(refusal);
+    super(body.title, { cause: refusal });
+    this.code = refusal.code;
+    this.status = status;
+    this.headers = headersOf(refusal);
+  }
+}
+
 /** A refusal of ours as it is, anything else as `unavailable`. */
 export function asRefusal(error: unknown): AuthError {
   if (error instanceof AuthError) return error;
+  if (error instanceof ProblemError && error.cause instanceof AuthError) return error.cause;
   return new AuthError("unavailable", { reason: "fault", retryAfter: 1, cause: error });
 }
 
@@ -90,9 +109,14 @@ export function headersOf(refusal: AuthError): Record<string, string> {
 function limitHeaders(refusal: AuthError, wait: number): Record<string, string> {
   const policy = policyOf(refusal);
   return {
-    "RateLimit-Policy": `"${policy}";q=${policy === "address" ? 100 : 5};w=900`,
+    "RateLimit-Policy": `"${policy}";q=${quotaOf(refusal)}`,
     RateLimit: `"${policy}";r=0;t=${wait}`,
   };
+}
+
+/** Attempts that the policy allows before it delays. */
+function quotaOf(refusal: AuthError): number {
+  return refusal instanceof RateLimited ? refusal.allowance.limit : 5;
 }
 
 function policyOf({ code }: AuthError): string {
@@ -105,7 +129,8 @@ function challengeOf(refusal: AuthError): string | undefined {
   if (refusal instanceof StepUpRequired) {
     const { level, maxAge } = refusal;
     const age = maxAge === undefined ? "" : `, max_age="${maxAge}"`;
-    return `${realm}, error="insufficient_user_authentication", acr_values="${level}"${age}`;
+    const acr = level === "aal2" ? "aal2" : "aal1";
+    return `${realm}, error="insufficient_user_authentication", acr_values="${acr}"${age}`;
   }
   if (refusal.code === "invalid_token") return `${realm}, error="invalid_token"`;
   return PROBLEMS[refusal.code].status === 401 ? realm : undefined;

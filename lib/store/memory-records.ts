@@ -1,6 +1,6 @@
 import type { FactorRecord } from "../account.ts";
 import type { Change } from "../change.ts";
-import { apply } from "./apply.ts";
+import { apply } from "../apply.ts";
 import type { Records } from "./port.ts";
 
 /**

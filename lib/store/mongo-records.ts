@@ -23,7 +23,9 @@ export interface MongoRecordsOptions {
   readonly deadline?: number;
   /** What every filter holds beside `_id`, e.g. a tenant. @default nothing */
   readonly where?: Readonly<Document>;
-  /** Effects that every charge has beside its own, e.g. a new expiry. @default none */
+  /** Whether the first charge makes the document; for names that nobody has, never for users. @default false */
+  readonly create?: boolean;
+  /** Fields that every charge sets beside its own, e.g. the date a TTL index goes by. @default none */
   readonly touch?: () => Readonly<Document>;
 }
 
@@ -44,14 +46,16 @@ export const DECISIVE = {
  */
 export function mongoRecords<R extends object = FactorRecord>(
   collection: NativeCollection,
-  {
+  options: MongoRecordsOptions = {},
+): Records<R> {
+  const {
     at = "",
-    id = (subject) => subject,
+    id = (subject: string) => subject,
     deadline = 3000,
     where = {},
     touch,
-  }: MongoRecordsOptions = {},
-): Records<R> {
+  } = options;
+  const { create = false } = options;
   const locate = (subject: string): Document => ({ ...where, _id: castId(id, subject) });
   const projection = at === "" ? {} : { projection: { [at]: 1 } };
   const pick = (document: Document | null): R | null =>
@@ -64,18 +68,22 @@ export function mongoRecords<R extends object = FactorRecord>(
     },
     async charge(subject, change) {
       const { filter, update } = toMongo(change, { at });
-      const before = collection.findOneAndUpdate(
-        { ...filter, ...locate(subject) },
-        touch === undefined ? update : { ...update, $set: { ...update.$set, ...touch() } },
-        {
-          writeConcern: MAJORITY,
-          maxTimeMS: 3000,
-          returnDocument: "before",
-          includeResultMetadata: false,
+      const paid =
+        touch === undefined ? update : { ...update, $set: { ...update.$set, ...touch() } };
+      const once = async (upsert: boolean): Promise<Charged> => {
+        const done = collection.findOneAndUpdate({ ...filter, ...locate(subject) }, paid, {
+          ...{ writeConcern: MAJORITY, maxTimeMS: 3000, returnDocument: "before", upsert },
+          includeResultMetadata: true,
           ...projection,
-        },
-      );
-      return pick(await withDeadline(before, deadline, "charge"));
+        });
+        return (await withDeadline(done, deadline, "charge")) as unknown as Charged;
+      };
+      const { value, lastErrorObject } = await once(create).catch((error: unknown) => {
+        // The document is there and the conditions did not hold; or another first charge made it just now.
+        if (create && isDuplicate(error)) return once(false);
+        throw error;
+      });
+      return value === null && lastErrorObject?.upserted !== undefined ? ({} as R) : pick(value);
     },
     async commit(subject, change) {
       const { filter, update } = toMongo(change, { at });
@@ -90,6 +98,15 @@ export function mongoRecords<R extends object = FactorRecord>(
       return matchedCount === 1;
     },
   };
+}
+
+interface Charged {
+  readonly value: Document | null;
+  readonly lastErrorObject?: { readonly upserted?: unknown };
+}
+
+function isDuplicate(error: unknown): boolean {
+  return (error as { code?: unknown } | null)?.code === 11_000;
 }
 
 function castId(id: (subject: string) => unknown, subject: string): unknown {

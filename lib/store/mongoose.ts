@@ -4,7 +4,7 @@ import type { Account } from "../account.ts";
 import type { AuditEvent } from "../audit.ts";
 import { withDeadline } from "../deadline.ts";
 import { DECISIVE, MAJORITY, mongoRecords, type NativeCollection } from "./mongo-records.ts";
-import type { Claim, Store, TenantStore } from "./port.ts";
+import type { Store, TenantStore } from "./port.ts";
 
 /** How the store uses the host's connection. */
 export interface MongooseStoreOptions {
@@ -204,8 +204,8 @@ function tenantStore(
   const lookUp = async (key: string): Promise<IdentifierDocument> => {
     // One upsert by `_id` alone, for known and unknown names alike: a guarded one would be refused, not retried, where two collide.
     const found = nameDocuments.findOneAndUpdate(
-      { _id: key, tenant },
-      { $setOnInsert: lastCharge() },
+      { _id: key },
+      { $setOnInsert: { tenant, ...lastCharge() } },
       { ...WRITE, upsert: true, returnDocument: "after", includeResultMetadata: false },
     );
     return (await within(found, "resolve")) ?? {};
@@ -242,14 +242,14 @@ function tenantStore(
       const values = { ...account, _id: id, tenant, expireAt: new Date(expiresAt) };
       await within(accountDocuments.insertOne(await plain(accounts, values), WRITE), "insert");
     },
-    async claim(key, account, now): Promise<Claim> {
+    async claim(key, account, now) {
       const seen = await lookUp(key);
-      if (seen.account === account) return "held";
-      if (seen.account !== undefined) {
-        if ((seen.claimedAt ?? 0) > now - POINTER_SETTLES) return "taken";
-        if (await lists(seen.account, key)) return "taken";
+      if (seen.account !== undefined && seen.account !== account) {
+        if ((seen.claimedAt ?? 0) > now - POINTER_SETTLES) return false;
+        if (await lists(seen.account, key)) return false;
       }
-      return (await point(key, seen, account, now)) ? "claimed" : "taken";
+      // Its own old pointer is made new all the same: nobody may take it before the account lists it.
+      return point(key, seen, account, now);
     },
     async release(key, account, before) {
       const filter = { _id: key, tenant, account, claimedAt: { $lt: before } };

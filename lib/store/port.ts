@@ -15,9 +15,6 @@ export interface Records<R extends object = FactorRecord> {
   commit(subject: string, change: Change): Promise<boolean>;
 }
 
-/** What a claim of a name came to. */
-export type Claim = "claimed" | "held" | "taken";
-
 /** Accounts and names of one tenant. Every filter below holds the tenant (MT-01). */
 export interface TenantStore {
   readonly accounts: Records<Account>;
@@ -27,10 +24,10 @@ export interface TenantStore {
   resolve(key: string): Promise<string | null>;
   insert(id: string, account: Omit<Account, "tenant">, expiresAt: number): Promise<void>;
   /**
-   * Point a name at an account: "claimed" by this call, "held" by the account already, or "taken".
-   * A pointer that its account does not list is free after 60 s.
+   * Point a name at an account; false where it is another's. A pointer that its account does not list is
+   * free after 60 s.
    */
-  claim(key: string, account: string, now: number): Promise<Claim>;
+  claim(key: string, account: string, now: number): Promise<boolean>;
   /** Let go of a name that points at this account and was claimed before the given time. */
   release(key: string, account: string, before: number): Promise<void>;
   /** Delete the account; its names are let go of afterwards. */

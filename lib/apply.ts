@@ -1,4 +1,4 @@
-import type { Change, Condition, Effect, Path, Stored, Test } from "../change.ts";
+import type { Change, Condition, Effect, Path, Stored, Test } from "./change.ts";
 
 interface Tree {
   [key: string]: Stored;
@@ -13,11 +13,16 @@ interface Tree {
  */
 export function apply<R extends object>(record: R | undefined, change: Change): R | null {
   const before = (record ?? {}) as Tree;
-  if (!change.conditions.every((condition) => holds(before, condition))) return null;
+  if (!allows(before, change)) return null;
 
   const after = structuredClone(before);
   for (const effect of change.effects) perform(after, effect);
   return after as R;
+}
+
+/** Whether every condition of the change holds on the record. */
+export function allows(record: object, { conditions }: Change): boolean {
+  return conditions.every((condition) => holds(record as Tree, condition));
 }
 
 function holds(record: Tree, condition: Condition): boolean {
