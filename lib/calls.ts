@@ -1,4 +1,3 @@
-import type { Method } from "./account.ts";
 import type { Context } from "./context.ts";
 import type { Acting, AccountActing, AccountCore, Core, Progress, Session } from "./core.ts";
 import type { Handle } from "./crypto/ticket.ts";
@@ -218,6 +217,3 @@ export function bindAccounts(core: AccountCore): Calls {
     resetFactors: (id) => administration.resetFactors(core, id),
   };
 }
-
-/** A method name, for callers that offer a list. */
-export type { Method };

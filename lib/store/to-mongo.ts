@@ -9,7 +9,8 @@ export interface MongoChange {
 /**
  * The change as MongoDB says it.
  *
- * @param options.at Dotted path below which the record lies in the document. @default the document itself
+ * `at` is the dotted path below which the record lies. @default the document itself
+ *
  * @throws TypeError for a change without effects, which MongoDB would take for a replacement.
  */
 export function toMongo(change: Change, { at = "" }: { readonly at?: string } = {}): MongoChange {
