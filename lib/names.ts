@@ -64,8 +64,3 @@ function refused(): AuthError {
 export function nameKey(tenant: string, kind: NameKind, canonical: string): string {
   return digest([tenant, kind, canonical].join("\n"));
 }
-
-/** How an address is shown where its owner should recognise it and a stranger should not: `a•••@example.org`. */
-export function maskAddress(address: string): string {
-  return `${address.slice(0, 1)}•••${address.slice(address.lastIndexOf("@"))}`;
-}

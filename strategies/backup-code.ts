@@ -11,3 +11,10 @@ export class BackupCodeStrategy<User = SubjectUser> extends CodeStrategy<User> {
 }
 
 export { type CodeAttempt, type CodeStrategyOptions } from "./code-strategy.ts";
+export type {
+  AttemptContext,
+  FailureInfo,
+  LoginInfo,
+  StrategyOptions,
+  SubjectUser,
+} from "./strategy.ts";

@@ -58,3 +58,11 @@ export class PasswordStrategy<User = SubjectUser> extends FactorStrategy<User> {
     return this.factors.login(name, { password }, context);
   }
 }
+
+export type {
+  AttemptContext,
+  FailureInfo,
+  LoginInfo,
+  StrategyOptions,
+  SubjectUser,
+} from "./strategy.ts";

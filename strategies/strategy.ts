@@ -24,7 +24,10 @@ export interface StrategyOptions<User> {
   readonly tenant?: string;
   /** The name Passport knows it by. @default the factor's */
   readonly name?: string;
-  /** Where a browser goes when the password was right and a code is missing. @default none: `fail` */
+  /**
+   * Where a browser goes when the password was right and a code is missing; without a session of the
+   * host's the ticket is in the failure's info instead. @default none: `fail`
+   */
   readonly secondFactor?: string;
   /** What becomes `req.user`; null refuses the login. @default `{ id }` */
   readonly user?: (subject: string, req: Request) => User | null | Promise<User | null>;
@@ -127,7 +130,7 @@ export abstract class FactorStrategy<User> extends PassportStrategy {
     const progress = await this.attempt(req);
     if (progress.status === "pending") {
       if (kept) await keep(req, keptOf(progress));
-      return this.announce(progress);
+      return this.announce(progress, kept);
     }
     // A host that is told of a raised session need not log anybody in: the new id is up to us (MC-10).
     if (isRaised(req, progress)) await renew(req, keptOf(progress));
@@ -145,13 +148,14 @@ export abstract class FactorStrategy<User> extends PassportStrategy {
     };
   }
 
-  private announce(progress: Pending): Tell {
-    const { secondFactor } = this.options;
+  private announce(progress: Pending, kept: boolean): Tell {
+    // Where nothing was kept, the ticket is all there is, and a redirect would lose it.
+    const page = kept ? this.options.secondFactor : undefined;
     const message = "A second factor is required";
     const info: FailureInfo = { message, code: "second_factor_required", progress };
     return ({ redirect, fail }) => {
-      if (secondFactor === undefined) fail(info, 401);
-      else redirect(secondFactor, 303);
+      if (page === undefined) fail(info, 401);
+      else redirect(page, 303);
     };
   }
 

@@ -24,11 +24,6 @@ export function encodeSeed(seed: Uint8Array): string {
   return base32.encode(seed, { padding: false });
 }
 
-/** The seed in a base32 text, e.g. one that another library enrolled. @throws Error for other text. */
-export function decodeSeed(text: string): Uint8Array {
-  return base32.decode(text);
-}
-
 /**
  * The key URI that an app reads from a QR code. A colon separates issuer and account, so it is taken
  * out of both (TO-08).

@@ -3,7 +3,7 @@ import { commitUnchanged } from "../attempt.ts";
 import { change } from "../change.ts";
 import type { Context } from "../context.ts";
 import type { AccountCore } from "../core.ts";
-import { digest } from "../crypto/digest.ts";
+import { digest, sameSecret } from "../crypto/digest.ts";
 import { createHandle, readHandle, writeHandle, type Handle } from "../crypto/ticket.ts";
 import { composeMail, type MessageFacts, type MessageKind } from "../delivery/messages.ts";
 import type { Message } from "../delivery/port.ts";
@@ -118,7 +118,7 @@ export async function findToken(
 }
 
 function isLive({ entry, secret }: Required<Handle>, mailed: MailedToken, now: number): boolean {
-  return mailed.id === entry && mailed.secret === digest(secret) && mailed.expiresAt > now;
+  return mailed.id === entry && sameSecret(mailed.secret, digest(secret)) && mailed.expiresAt > now;
 }
 
 /**

@@ -123,8 +123,3 @@ export function endSession(core: Core, subject: string, sessionId: string): Prom
   const path = ["sessions", sessionId];
   return core.records.commit(subject, change().when(path, { present: true }).unset(path));
 }
-
-/** When the session was last proved, in seconds since 1970. */
-export function authTimeOf({ entry }: Acting): number {
-  return Math.floor(authenticatedAt(entry.proofs) / 1000);
-}

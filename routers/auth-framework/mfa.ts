@@ -37,6 +37,7 @@ export function mfaRoutes({ calls, codes }: FamilyParts): readonly Route[] {
       answer: schemas.NoData,
       refusals: [400, 401, 429],
       async run({ body, acting, context }) {
+        offered("totp");
         await calls.confirmTotp(acting, { code: body.totp_code, replace: true }, context);
         return { message: "MFA enabled successfully" };
       },
@@ -51,6 +52,7 @@ export function mfaRoutes({ calls, codes }: FamilyParts): readonly Route[] {
       answer: schemas.NoData,
       refusals: [400, 401, 409, 429],
       async run({ body, acting, context }) {
+        offered("totp");
         const { password, totp_code: code } = body;
         await calls.disableSecondFactors(acting, { password, code }, context);
         return { message: "MFA disabled successfully" };

@@ -43,7 +43,7 @@ export function mountFamily(family: Family): Router {
   const router: Router = Router({ caseSensitive: true, strict: true });
   const document = openApiOf(family.routes, family.info);
   router.get(family.info.servedAt, (_req, res) => {
-    res.set(family.wire.headers).json(document);
+    send(res, family.wire.headers, 200, document);
   });
   for (const path of new Set(family.routes.map((row) => row.path))) {
     const rows = family.routes.filter((row) => row.path === path);

@@ -76,7 +76,7 @@ test("TH-01: after a hundred wrong passwords the password is off, for every inst
   const opened = await openAuth(t);
   const alice = await registerAlice(opened.calls);
   const second = createAuth({ ...opened.options, store: mongooseStore(opened.connection) });
-  t.after(() => second.close());
+  opened.beforeClose(() => second.close());
 
   const first = await failPasswords(opened, "alice", 50);
   const rest = await failPasswords({ ...opened, calls: second.tenant("main") }, "alice", 50);

@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { test, type TestContext } from "node:test";
+import { test } from "node:test";
 import { decodeJwt } from "jose";
 import { createAuth, createPasswordHasher, type Calls } from "../../lib/index.ts";
 import { mongooseStore } from "../../lib/store/mongoose.ts";
@@ -56,9 +56,9 @@ async function pendingLogins(
 const at = <T>(items: readonly T[], index: number): T => items[index % items.length] as T;
 
 /** Two processes of one app: two instances on the same database. */
-function twoInstances({ calls, options, connection }: OpenedAuth, t: TestContext): [Calls, Calls] {
+function twoInstances({ calls, options, connection, beforeClose }: OpenedAuth): [Calls, Calls] {
   const second = createAuth({ ...options, store: mongooseStore(connection) });
-  t.after(() => second.close());
+  beforeClose(() => second.close());
   return [calls, second.tenant("main")];
 }
 
@@ -80,7 +80,7 @@ test("TO-04, MC-05: one code and one ticket, fifty at a time, make exactly one s
 
 test("TO-04: one code is accepted once, fifty at a time, over as many tickets as can live", async (t) => {
   const opened = await openAuth(t);
-  const instances = twoInstances(opened, t);
+  const instances = twoInstances(opened);
 
   const outcomes = await inRounds(async (username) => {
     const person = await registerWithTotp(opened, named(username));
@@ -130,7 +130,7 @@ test("TO-04, TO-11: fifty confirmations of one enrolment at once make one device
 
 test("BC-03: a backup code works once, fifty at a time on two instances, and nine are left", async (t) => {
   const opened = await openAuth(t);
-  const instances = twoInstances(opened, t);
+  const instances = twoInstances(opened);
 
   const outcomes = await inRounds(async (username) => {
     const person = await registerWithTotp(opened, named(username));
@@ -305,7 +305,7 @@ test("PW-12: fifty honest logins of one account at once are all let in", async (
 test("TH-02, INV-3: of two hundred wrong passwords at once, five are evaluated, and then the right one is refused", async (t) => {
   const hasher = countingHasher();
   const opened = await openAuth(t, { hashing: { hasher, queue: 200 } });
-  const instances = twoInstances(opened, t);
+  const instances = twoInstances(opened);
 
   const outcomes = await inRounds(async (username) => {
     const person = await registerAlice(opened.calls, named(username));
@@ -351,7 +351,7 @@ test("TH-02, EN-04: of two hundred passwords at once for a name that nobody has,
 test("TH-02, INV-3: of two hundred wrong codes at once over ten tickets, five are evaluated, and then the right one is refused", async (t) => {
   const opened = await openAuth(t);
   const { calls, clock } = opened;
-  const instances = twoInstances(opened, t);
+  const instances = twoInstances(opened);
 
   const outcomes = await inRounds(async (username) => {
     const person = await registerWithTotp(opened, named(username));

@@ -285,7 +285,7 @@ async function openCareless(t: TestContext): Promise<OpenedAuth & { sent: Sent[]
     })
     .asPromise();
   const auth = createAuth({ ...opened.options, store: mongooseStore(connection) });
-  t.after(async () => {
+  opened.beforeClose(async () => {
     await auth.close();
     await connection.close();
   });

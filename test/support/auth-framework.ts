@@ -145,6 +145,8 @@ export interface FamilyOptions {
   readonly before?: (app: Express, auth: Auth) => void;
   /** What the host has after it. */
   readonly behind?: (app: Express, auth: Auth) => void;
+  /** The strategies listed. @default all three */
+  readonly only?: readonly StrategyName[];
   /** Whether faults of ours are part of the test. @default false: they fail it */
   readonly faulty?: boolean;
 }
@@ -155,29 +157,35 @@ export interface OpenedFamily extends OpenedAuth, Client, Listening {
   readonly faults: readonly unknown[];
 }
 
+const STRATEGIES = {
+  password: PasswordStrategy,
+  totp: TotpStrategy,
+  "backup-code": BackupCodeStrategy,
+} as const;
+
+/** A strategy, by the name Passport knows it by. */
+export type StrategyName = keyof typeof STRATEGIES;
+
 /** The family's router on a core. */
 export function routerOf(
   auth: Auth,
   { tenant = "main", ...options }: Partial<AuthFrameworkOptions> = {},
+  only: readonly StrategyName[] = ["password", "totp", "backup-code"],
 ): ReturnType<typeof authFramework> {
-  const strategies = [
-    new PasswordStrategy(auth, { tenant }),
-    new TotpStrategy(auth, { tenant }),
-    new BackupCodeStrategy(auth, { tenant }),
-  ];
+  const strategies = only.map((name) => new STRATEGIES[name](auth, { tenant }));
   return authFramework({ auth, tenant, strategies, ...options });
 }
 
 /** Mounts the family on an empty database and listens. */
 export async function openFamily(
   t: TestContext,
-  { auth: overrides, router, before, behind, faulty = false }: FamilyOptions = {},
+  { auth: overrides, router, before, behind, only, faulty = false }: FamilyOptions = {},
 ): Promise<OpenedFamily> {
   const opened = await openAuth(t, overrides);
   const faults: unknown[] = [];
   const app = express();
   before?.(app, opened.auth);
-  app.use(routerOf(opened.auth, { onFault: (fault) => faults.push(fault), ...router }));
+  app.use(routerOf(opened.auth, { onFault: (fault) => faults.push(fault), ...router }, only));
   behind?.(app, opened.auth);
   const listening = await listen(t, app);
   t.after(() => {

@@ -67,6 +67,8 @@ export interface OpenedAuth {
   readonly auditEvents: () => Promise<readonly AuditEvent[]>;
   /** An account as it is stored. */
   readonly account: (id: string) => Promise<Account>;
+  /** Something to be done before the database is closed, the last one first. */
+  readonly beforeClose: (work: () => Promise<unknown>) => void;
   /** Change a stored account past the library. */
   readonly tamper: (id: string, update: object) => Promise<void>;
 }
@@ -94,8 +96,9 @@ export async function openAuth(
     ...overrides,
   };
   const auth = createAuth(options);
+  const closing = [() => auth.close()] as (() => Promise<unknown>)[];
   t.after(async () => {
-    await auth.close();
+    for (const work of closing.reverse()) await work();
     await database.close();
   });
   await auth.ready();
@@ -111,6 +114,9 @@ export async function openAuth(
     clock,
     hasher,
     outbox,
+    beforeClose: (work) => {
+      closing.push(work);
+    },
     async mails(kind) {
       await auth.close();
       return outbox.messages.filter((message) => kind === undefined || message.kind === kind);

@@ -2,7 +2,11 @@ import { createRequire } from "node:module";
 import type { TestContext } from "node:test";
 import express from "express";
 import expressSession from "express-session";
-import passport, { type Authenticator } from "passport";
+import passport, {
+  type AuthenticateCallback,
+  type AuthenticateOptions,
+  type Strategy,
+} from "passport";
 import supertest from "supertest";
 import { listen } from "./listening.ts";
 
@@ -15,7 +19,15 @@ export const frameworks = {
 /** A host's app with Passport, on a socket. */
 export interface HostApp {
   readonly app: express.Express;
-  readonly passport: Authenticator;
+  readonly passport: InstanceType<typeof passport.Authenticator>;
+  /** `passport.authenticate`, typed as the middleware that it is. */
+  readonly authenticate: (
+    strategy: string | string[] | Strategy,
+    options?: AuthenticateOptions,
+    callback?: AuthenticateCallback,
+  ) => express.RequestHandler;
+  /** Puts a value under our key into the session, as a store that is not ours alone may hold it. */
+  readonly plant: express.RequestHandler;
 }
 
 /** What a host's app is made of. */
@@ -23,15 +35,28 @@ export interface HostOptions {
   readonly framework?: keyof typeof frameworks;
   /** `false`: an app without sessions. */
   readonly store?: expressSession.Store | false;
+  /** What the session keeps of a user. @default the user */
+  readonly serializers?: Serializers;
   /** Puts in what is to stand between the session and the routes. */
   readonly routes: (host: HostApp) => void;
 }
+
+/** A host's two functions for Passport. */
+export interface Serializers {
+  readonly serialize: (user: Express.User) => unknown;
+  readonly deserialize: (stored: unknown) => Express.User | undefined;
+}
+
+const asItIs: Serializers = {
+  serialize: (user) => user,
+  deserialize: (stored) => stored as Express.User,
+};
 
 /** What came of an app, and the ways to it. */
 export interface OpenHost {
   readonly origin: string;
   /** A new browser, without cookies. */
-  browser(): Browser;
+  readonly browser: () => Browser;
   /** What the session store holds, by session id. */
   stored(): Promise<Readonly<Record<string, StoredSession>>>;
 }
@@ -55,12 +80,16 @@ export interface Answer {
 
 /** Keeps cookies. */
 export interface Browser {
-  get(path: string, headers?: Readonly<Record<string, string>>): Promise<Answer>;
-  post(path: string, body?: object): Promise<Answer>;
+  readonly get: (path: string, headers?: Readonly<Record<string, string>>) => Promise<Answer>;
+  readonly post: (path: string, body?: object) => Promise<Answer>;
 }
 
 /** Wide open: what it was told stands in the answer. */
-const tellError: express.ErrorRequestHandler = (error: unknown, _req, res, _next) => {
+const tellError: express.ErrorRequestHandler = (error: unknown, _req, res, next) => {
+  if (res.headersSent) {
+    next(error);
+    return;
+  }
   const { status = 500, headers = {}, message, code } = error as Partial<Told>;
   res.status(status).set(headers).json({ error: message, code });
 };
@@ -75,15 +104,20 @@ interface Told {
 /** Opens an app as a developer would write it: parser, session, Passport, routes, error handler. */
 export async function openHost(
   t: TestContext,
-  { framework = "Express 5", store = new expressSession.MemoryStore(), routes }: HostOptions,
+  {
+    framework = "Express 5",
+    store = new expressSession.MemoryStore(),
+    serializers = asItIs,
+    routes,
+  }: HostOptions,
 ): Promise<OpenHost> {
   const app = frameworks[framework]();
   const authenticator = new passport.Authenticator();
   authenticator.serializeUser((user, done) => {
-    done(null, user);
+    done(null, serializers.serialize(user));
   });
-  authenticator.deserializeUser((user: Express.User, done) => {
-    done(null, user);
+  authenticator.deserializeUser((stored, done) => {
+    done(null, serializers.deserialize(stored));
   });
   app.use(frameworks[framework].json());
   if (store !== false) {
@@ -98,7 +132,16 @@ export async function openHost(
     );
     app.use(authenticator.session());
   }
-  routes({ app, passport: authenticator });
+  routes({
+    app,
+    passport: authenticator,
+    authenticate: (strategy, options = {}, callback) =>
+      authenticator.authenticate(strategy, options, callback) as express.RequestHandler,
+    plant(req, res) {
+      Object.assign(req.session, { polyfactor: (req.body as { value: unknown }).value });
+      res.json({});
+    },
+  });
   app.use(tellError);
 
   const { origin } = await listen(t, app);
@@ -122,7 +165,7 @@ function read({ status, headers, body, text }: supertest.Response): Answer {
   const [, sid] = /^sid=s%3A([^.]+)\./.exec(cookie) ?? [];
   return {
     status,
-    headers: headers as Record<string, string>,
+    headers,
     body: body as Record<string, unknown>,
     text,
     sid,
@@ -133,7 +176,7 @@ function allIn(store: expressSession.MemoryStore): Promise<Record<string, Stored
   return new Promise((resolve, reject) => {
     store.all((error: unknown, sessions) => {
       if (error === null || error === undefined) {
-        resolve((sessions ?? {}) as Record<string, StoredSession>);
+        resolve((sessions ?? {}) as unknown as Record<string, StoredSession>);
       } else {
         reject(new Error("the store failed", { cause: error }));
       }
