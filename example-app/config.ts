@@ -1,5 +1,5 @@
 import { randomBytes } from "node:crypto";
-import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
+import { linkSync, mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import type { Key } from "polyfactor";
 
@@ -13,6 +13,8 @@ export interface Config {
   readonly smtpUrl: string | undefined;
   readonly smtpFrom: string;
   readonly dataDirectory: string;
+  /** Proxies between the client and the app: each is believed about the address before it. */
+  readonly trustProxy: number;
   /** Whether mails and text messages can be read at `/outbox`. */
   readonly outbox: boolean;
 }
@@ -20,7 +22,7 @@ export interface Config {
 const LOOPBACK = /^(?:localhost|127(?:\.\d+){3}|::1)$/;
 
 /**
- * Read `HOST`, `PORT`, `PUBLIC_URL`, `SMTP_URL`, `SMTP_FROM`, `KEYS` and `DATA_DIR`.
+ * Read `HOST`, `PORT`, `PUBLIC_URL`, `SMTP_URL`, `SMTP_FROM`, `KEYS`, `DATA_DIR` and `TRUST_PROXY`.
  *
  * @throws Error naming the variable; in production also where `KEYS`, `MONGODB_URI` or `SMTP_URL` is missing.
  */
@@ -31,6 +33,8 @@ export function readConfig(env: NodeJS.ProcessEnv, warn: (line: string) => void)
   }
   const { HOST: host = "127.0.0.1", PORT: port = "3000", SMTP_URL: smtpUrl, KEYS: keys } = env;
   if (!/^\d{1,5}$/.test(port) || Number(port) > 65_535) throw new Error("PORT: a port number");
+  const proxies = env.TRUST_PROXY ?? "0";
+  if (!/^\d$/.test(proxies)) throw new Error("TRUST_PROXY: the number of proxies, 0 to 9");
   const publicUrl = env.PUBLIC_URL ?? `http://localhost:${port}`;
   if (!URL.canParse(publicUrl)) throw new Error("PUBLIC_URL: an absolute URL");
   if (!smtpUrl && !LOOPBACK.test(host)) {
@@ -46,6 +50,7 @@ export function readConfig(env: NodeJS.ProcessEnv, warn: (line: string) => void)
     smtpUrl: smtpUrl === "" ? undefined : smtpUrl,
     smtpFrom: env.SMTP_FROM ?? `login@${new URL(publicUrl).hostname}`,
     dataDirectory,
+    trustProxy: Number(proxies),
     outbox: !smtpUrl && !production,
   };
 }
@@ -63,13 +68,17 @@ function readKeys(text: string): readonly Key[] {
 /** Keys of this machine's own, made at the first start: what they sealed survives a restart. */
 function keptKeys(directory: string, warn: (line: string) => void): readonly Key[] {
   const file = join(directory, "keys");
-  mkdirSync(directory, { recursive: true });
+  mkdirSync(directory, { recursive: true, mode: 0o700 });
+  const written = join(directory, `keys.${process.pid}`);
   try {
-    const made = `k1:${randomBytes(32).toString("base64url")}`;
-    writeFileSync(file, made, { flag: "wx", mode: 0o600 });
+    // Whole or not at all: a file that was cut short would stop every later start.
+    writeFileSync(written, `k1:${randomBytes(32).toString("base64url")}`, { mode: 0o600 });
+    linkSync(written, file);
     warn(`KEYS is not set: a key was made and is kept in ${file}. For trying only.`);
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code !== "EEXIST") throw error;
+  } finally {
+    rmSync(written, { force: true });
   }
   return readKeys(readFileSync(file, "utf8"));
 }

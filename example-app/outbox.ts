@@ -10,7 +10,13 @@ export interface Outbox {
   readonly router: Router;
 }
 
-type Sent = Message & { readonly id: string; readonly sent_at: string };
+type Sent = { readonly [K in Exclude<keyof Message, "html">]: Message[K] | undefined } & {
+  readonly id: string;
+  readonly to: string;
+  readonly subject: string;
+  readonly text: string;
+  readonly sent_at: string;
+};
 
 const KEPT = 200;
 const LOCAL = new Set(["localhost", "127.0.0.1", "[::1]"]);
@@ -36,7 +42,8 @@ export function createOutbox(): Outbox {
   return {
     router,
     delivery: {
-      deliver(message) {
+      deliver({ channel, to, subject, text, kind, code, token, link }) {
+        const message = { channel, to, subject, text, kind, code, token, link };
         sent.unshift({ id: randomUUID(), ...message, sent_at: new Date().toISOString() });
         sent.length = Math.min(sent.length, KEPT);
         return Promise.resolve();

@@ -1,9 +1,9 @@
 import { Router, type RequestHandler } from "express";
-import { AuthError, type Auth } from "polyfactor";
-import { problemOf } from "polyfactor/middleware";
+import { AuthError, type Auth, type Context } from "polyfactor";
+import { contextOf, problemOf } from "polyfactor/middleware";
 
 const CSP =
-  "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; frame-ancestors 'none'";
+  "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; frame-ancestors 'none'; base-uri 'none'; form-action 'none'";
 
 /** A page of the app. `body` is ours, or was escaped. */
 export function page(title: string, body: string, script?: string): string {
@@ -35,10 +35,11 @@ document.querySelector("#spend").addEventListener("submit", async (event) => {
     headers: { "content-type": "application/json" },
     body: JSON.stringify({ token: given.get("token"), tenant: given.get("tenant") }),
   });
+  const later = answer.status === 429 || answer.status >= 500;
   document.querySelector("#outcome").textContent = answer.ok
     ? "Done. You can close this page."
-    : "This link is no longer valid. Ask for a new one.";
-  document.querySelector("#spend").hidden = true;
+    : later ? "Not now. Try again in a moment." : "This link is no longer valid. Ask for a new one.";
+  document.querySelector("#spend").hidden = !later;
 });
 `;
 
@@ -71,14 +72,17 @@ export function pages(auth: Auth, tenants: readonly string[], json: RequestHandl
   const spend = (
     path: string,
     title: string,
-    act: (tenant: string, token: string) => Promise<unknown>,
+    act: (given: { tenant: string; token: string }, context: Context) => Promise<unknown>,
   ): void => {
     router.get(path, (_req, res) => void res.send(page(title, FORM, "/spend.js")));
     router.post(path, json, (req, res) => {
       const { token, tenant } = (req.body ?? {}) as Record<string, unknown>;
       const known =
         typeof tenant === "string" && tenants.includes(tenant) && typeof token === "string";
-      (known ? act(tenant, token) : Promise.reject(new AuthError("invalid_mailed_token"))).then(
+      (known
+        ? act({ tenant, token }, contextOf(req))
+        : Promise.reject(new AuthError("invalid_mailed_token"))
+      ).then(
         () => void res.json({ done: true }),
         (error: unknown) => {
           const { status, headers, body } = problemOf(error);
@@ -87,11 +91,11 @@ export function pages(auth: Auth, tenants: readonly string[], json: RequestHandl
       );
     });
   };
-  spend("/verify-email", "Confirm your e-mail address", (tenant, token) =>
-    auth.tenant(tenant).verifyEmail(token, {}),
+  spend("/verify-email", "Confirm your e-mail address", ({ tenant, token }, context) =>
+    auth.tenant(tenant).verifyEmail(token, context),
   );
-  spend("/unlock", "Switch your password on again", (tenant, token) =>
-    auth.tenant(tenant).unlockByToken(token, {}),
+  spend("/unlock", "Switch your password on again", ({ tenant, token }, context) =>
+    auth.tenant(tenant).unlockByToken(token, context),
   );
   return router;
 }

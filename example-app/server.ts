@@ -48,6 +48,7 @@ await auth.ready();
 
 const app = express();
 app.disable("x-powered-by");
+app.set("trust proxy", config.trustProxy);
 app.use((req, res, next) => {
   const began = performance.now();
   res.on("finish", () => {
@@ -75,15 +76,17 @@ app.use(
     },
   }),
 );
-if (config.outbox) app.use(outbox.router);
 app.use(pages(auth, [tenant], express.json({ limit: "4kb" })));
+if (config.outbox) app.use(outbox.router);
 app.use((_req, res) => {
   res.status(404).json({ error: "not found" });
 });
-// Express knows an error handler by its four arguments.
-app.use(((_error, _req, res, next) => {
-  if (res.headersSent) next("route");
-  else res.status(400).json({ error: "bad request" });
+// Express knows an error handler by its four arguments. Its own would log whole errors, bodies included.
+app.use(((error: { status?: unknown }, _req, res, next) => {
+  const status = typeof error.status === "number" && error.status < 500 ? error.status : 500;
+  if (status === 500) log.error("a request failed");
+  if (res.headersSent) next(error);
+  else res.status(status).json({ error: status === 500 ? "internal error" : "bad request" });
 }) satisfies express.ErrorRequestHandler);
 
 const server = app.listen(config.port, config.host, (error) => {

@@ -19,6 +19,7 @@ export function stopOnSignals(server: Server, log: Logger, close: () => Promise<
     }, GRACE);
     server.close(() => {
       clearTimeout(late);
+      setTimeout(() => process.exit(1), GRACE).unref();
       close().then(
         () => process.exit(0),
         () => process.exit(1),

@@ -19,9 +19,10 @@ export interface Budget {
 
 /**
  * `password` counts password attempts; `second` delays every second-factor attempt; `code` and
- * `backup` count the classes "short codes" and "backup codes" (RFC 4226 §7.3, TH-01, TH-05).
+ * `backup` count the classes "short codes" and "backup codes" (RFC 4226 §7.3, TH-01, TH-05); `setup`
+ * delays set-ups and new backup codes, whose slow hashes would keep others from logging in.
  */
-export type BudgetName = "password" | "second" | "code" | "backup";
+export type BudgetName = "password" | "second" | "code" | "backup" | "setup";
 
 /** An authenticator app. The seed is sealed for this account and device. */
 export interface TotpDevice {
@@ -80,7 +81,7 @@ export interface SessionEntry {
 }
 
 /** What a mailed token is for. */
-export type MailedPurpose = "verify_email" | "unlock";
+export type MailedPurpose = "verify_email" | "change_email" | "unlock";
 
 /** A mailed one-time token; one a purpose, so that a new one ends the older (RT-03). */
 export interface MailedToken {

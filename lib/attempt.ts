@@ -1,7 +1,7 @@
 import type { BudgetName, FactorRecord } from "./account.ts";
 import type { AuditEntry } from "./audit.ts";
 import { allows } from "./apply.ts";
-import { exhausts, payFrom, refund, secondsUntilAllowed } from "./budget.ts";
+import { exhausts, isOff, payFrom, refund, secondsUntilAllowed } from "./budget.ts";
 import { change, type Change, type ChangeBuilder, type Path } from "./change.ts";
 import type { Context } from "./context.ts";
 import type { Core } from "./core.ts";
@@ -85,6 +85,18 @@ function noteExhausted<R extends FactorRecord>(
     if (how === undefined) continue;
     const reason = `${name}_${how}`;
     core.audit.record({ ...event, type: "budget_exhausted", outcome: "refused", reason }, context);
+    tellIfOff(core, { event, context, record });
+  }
+}
+
+/** Whatever switched the password off, its owner is sent the way to switch it on (TH-01). */
+function tellIfOff(
+  core: Core,
+  { event, context, record }: { event: AuditEntry; context: Context; record: FactorRecord },
+): void {
+  const off = exhausts(record, "password") === "off" || isOff(record, "password");
+  if (off && event.account !== undefined) {
+    core.notify(event.account, record, "password_off", context);
   }
 }
 
@@ -97,6 +109,8 @@ async function explain<R extends FactorRecord>(
   // Not by the clock alone: the delay may have ended, or somebody succeeded, since the charge was refused.
   const isThere = record !== null && allows(record, about);
   const wait = record === null ? 0 : secondsUntilAllowed(record, budgets, core.now());
+  // The first mail may have been lost; `notify` sends one a day at most.
+  if (isThere && budgets.includes("password")) tellIfOff(core, { event, context, record });
   const error = isThere
     ? new AuthError("too_many_attempts", { retryAfter: Math.max(1, wait) })
     : new AuthError(gone, { reason: "gone" });

@@ -1,5 +1,6 @@
 import { cleanLabel, type Context } from "./context.ts";
-import { withDeadline } from "./deadline.ts";
+import { randomId } from "./crypto/random.ts";
+import { callOut } from "./deadline.ts";
 
 /** What happened, as the audit trail names it (LG-01). */
 export type AuditType =
@@ -31,6 +32,8 @@ export type AuditType =
 
 /** One line of the audit trail. Holds no password, code, token, full address or key (LG-02). */
 export interface AuditEvent {
+  /** Made when the event is queued, so that a batch written twice is stored once. */
+  readonly id: string;
   /** UTC. */
   readonly at: Date;
   readonly type: AuditType;
@@ -92,6 +95,7 @@ export function createAuditQueue(
 ): AuditQueue {
   let queue: AuditEvent[] = [];
   let lost = 0;
+  let sequence = 0;
   let timer: NodeJS.Timeout | undefined;
   let writing: Promise<void> = Promise.resolve();
 
@@ -109,7 +113,7 @@ export function createAuditQueue(
   const write = async (): Promise<void> => {
     while (queue.length > 0) {
       const batch = queue.slice(0, BATCH);
-      await withDeadline(sink(batch), deadline, "audit");
+      await callOut(() => sink(batch), deadline, "audit");
       const written = new Set(batch);
       queue = queue.filter((event) => !written.has(event));
     }
@@ -124,10 +128,10 @@ export function createAuditQueue(
   return {
     forTenant: (tenant) => ({
       record(entry, context) {
-        add(eventOf(entry, context, tenant, now()));
+        add(eventOf(entry, context, { tenant, now: now(), sequence: (sequence += 1) }));
       },
       async recordFirst(entry, context) {
-        add(eventOf(entry, context, tenant, now()));
+        add(eventOf(entry, context, { tenant, now: now(), sequence: (sequence += 1) }));
         await flush();
       },
     }),
@@ -139,12 +143,24 @@ export function createAuditQueue(
   };
 }
 
-function eventOf(entry: AuditEntry, context: Context, tenant: string, now: number): AuditEvent {
+/** Sorts by time, then by the order in which this process queued it. */
+function eventId(now: number, sequence: number): string {
+  return `${now.toString(36).padStart(9, "0")}_${sequence.toString(36).padStart(8, "0")}_${randomId()}`;
+}
+
+function eventOf(
+  entry: AuditEntry,
+  context: Context,
+  { tenant, now, sequence }: { tenant: string; now: number; sequence: number },
+): AuditEvent {
   return {
+    id: eventId(now, sequence),
     at: new Date(now),
     outcome: "success",
     tenant,
     ...entry,
+    // A ticket names its account before anybody has verified it.
+    ...(entry.account === undefined ? {} : { account: cleanLabel(entry.account, 64) }),
     ...(context.ip === undefined ? {} : { ip: cleanLabel(context.ip) }),
     ...(context.userAgent === undefined ? {} : { userAgent: cleanLabel(context.userAgent, 200) }),
     ...(context.requestId === undefined ? {} : { requestId: cleanLabel(context.requestId) }),

@@ -1,6 +1,6 @@
 import type { AuditSink } from "./audit.ts";
 import type { AccountCore } from "./core.ts";
-import type { HashingOptions, PolicyOptions } from "./create-core.ts";
+import { refuseUnknown, type HashingOptions, type PolicyOptions } from "./create-core.ts";
 import type { Key } from "./crypto/keyring.ts";
 import type { Delivery } from "./delivery/port.ts";
 import type { SendLimit, Store } from "./store/port.ts";
@@ -8,6 +8,8 @@ import type { Throttle, ThrottleOptions } from "./throttle.ts";
 
 /** How many mails may be sent. */
 export interface SendLimits {
+  /** For one account, whatever the address. @default 10 in 15 minutes, 40 a day */
+  readonly account?: SendLimit;
   /** To one address. @default 5 in 15 minutes, 20 a day */
   readonly destination?: SendLimit;
   /** By one tenant. @default 1000 in 15 minutes, 10,000 a day */
@@ -39,31 +41,42 @@ export interface AuthOptions {
   readonly clock?: () => Date;
 }
 
-const OPTIONS: Readonly<Record<keyof AuthOptions, true>> = {
-  store: true,
-  keys: true,
-  issuer: true,
-  publicUrl: true,
-  delivery: true,
-  policy: true,
-  hashing: true,
-  throttle: true,
-  sendLimits: true,
-  links: true,
-  audit: true,
-  clock: true,
-};
+export const AUTH_OPTIONS: readonly (keyof AuthOptions)[] = [
+  "store",
+  "keys",
+  "issuer",
+  "publicUrl",
+  "delivery",
+  "policy",
+  "hashing",
+  "throttle",
+  "sendLimits",
+  "links",
+  "audit",
+  "clock",
+];
 
-export const DEFAULT_LIMITS: Required<SendLimits> = {
+const DEFAULT_LIMITS: Required<SendLimits> = {
+  account: { perQuarter: 10, perDay: 40 },
   destination: { perQuarter: 5, perDay: 20 },
   tenant: { perQuarter: 1000, perDay: 10_000 },
 };
 
-export function refuseUnknown(options: object): void {
-  for (const name of Object.keys(options)) {
-    if (!Object.hasOwn(OPTIONS, name))
-      throw new TypeError(`${name}: createAuth has no such option`);
+/** @throws TypeError naming the limit that is not two positive whole numbers. */
+export function readLimits(given: SendLimits = {}): Required<SendLimits> {
+  refuseUnknown("sendLimits.", given, Object.keys(DEFAULT_LIMITS));
+  const limits = { ...DEFAULT_LIMITS, ...given };
+  for (const [name, { perQuarter, perDay }] of Object.entries(limits)) {
+    if ([perQuarter, perDay].every((most) => Number.isInteger(most) && most > 0)) continue;
+    throw new TypeError(`sendLimits.${name}: perQuarter and perDay, whole numbers above 0`);
   }
+  return limits;
+}
+
+/** @throws TypeError for a delivery that cannot deliver. */
+export function readDelivery(delivery: Delivery = noDelivery()): Delivery {
+  if (typeof (delivery as Partial<Delivery>).deliver === "function") return delivery;
+  throw new TypeError("delivery: an object with deliver");
 }
 
 export function readPublicUrl(value: unknown): URL {
@@ -90,14 +103,10 @@ export function readLinks({
     if (!/^\/(?!\/)[\w./-]*$/.test(path))
       throw new TypeError(`links.${name}: a path that begins with /`);
   }
-  return { verify_email: verifyEmail, unlock };
+  return { verify_email: verifyEmail, change_email: verifyEmail, unlock };
 }
 
-export function isThrottle(value: Throttle | ThrottleOptions | undefined): value is Throttle {
-  return value !== undefined && "take" in value;
-}
-
-export function noDelivery(): Delivery {
+function noDelivery(): Delivery {
   process.emitWarning("polyfactor: no delivery was given, so no mail will be sent");
   return { deliver: () => Promise.reject(new Error("no delivery was given")) };
 }

@@ -1,28 +1,35 @@
 import type { Account } from "./account.ts";
 import { createAuditQueue } from "./audit.ts";
 import {
-  type AuthOptions,
-  DEFAULT_LIMITS,
-  isThrottle,
-  noDelivery,
+  AUTH_OPTIONS,
+  readDelivery,
+  readLimits,
   readLinks,
   readPublicUrl,
-  refuseUnknown,
+  type AuthOptions,
 } from "./auth-options.ts";
 import { createBackground } from "./background.ts";
 import { bindAccounts, type Calls } from "./calls.ts";
 import { change } from "./change.ts";
 import type { Context } from "./context.ts";
 import type { AccountCore, Directory } from "./core.ts";
-import { createCore, createHashing, readIssuer, readPolicy } from "./create-core.ts";
+import {
+  createCore,
+  createHashing,
+  readIssuer,
+  readPolicy,
+  readThrottle,
+  refuseNoFunction,
+  refuseUnknown,
+} from "./create-core.ts";
 import { digest } from "./crypto/digest.ts";
 import { createKeyring } from "./crypto/keyring.ts";
+import { withDeadline } from "./deadline.ts";
 import type { MessageKind } from "./delivery/messages.ts";
 import { prepareToken, sendMail } from "./flows/mail.ts";
 import { canonicalName, nameKey } from "./names.ts";
 import type { PolicySubject } from "./policy.ts";
-import type { Store, TenantStore } from "./store/port.ts";
-import { memoryThrottle } from "./throttle.ts";
+import type { SendLimit, Store, TenantStore } from "./store/port.ts";
 
 /** The object that routers and strategies are given. */
 export interface Auth {
@@ -42,8 +49,11 @@ export interface Auth {
  * @throws TypeError naming the option that is wrong, never its value (CR-04).
  */
 export function createAuth(options: AuthOptions): Auth {
-  refuseUnknown(options);
-  const { store, delivery = noDelivery(), clock = () => new Date() } = options;
+  refuseUnknown("", options, AUTH_OPTIONS);
+  refuseNoFunction("audit", options.audit);
+  refuseNoFunction("clock", options.clock);
+  const { store, clock = () => new Date() } = options;
+  const delivery = readDelivery(options.delivery);
   const issuer = readIssuer(options.issuer);
   if (typeof (store as Partial<Store> | undefined)?.tenant !== "function") {
     throw new TypeError("store: mongooseStore(connection) or a store of the same shape");
@@ -54,10 +64,8 @@ export function createAuth(options: AuthOptions): Auth {
   const keyring = createKeyring(options.keys);
   const policy = readPolicy(options.policy);
   const hashing = createHashing(options.hashing);
-  const throttle = isThrottle(options.throttle)
-    ? options.throttle
-    : memoryThrottle(options.throttle);
-  const limits = { ...DEFAULT_LIMITS, ...options.sendLimits };
+  const throttle = readThrottle(options.throttle);
+  const limits = readLimits(options.sendLimits);
   const audit = createAuditQueue(options.audit ?? ((events) => store.appendAudit(events)), { now });
   const background = createBackground(() => {
     audit.forTenant("").record({ type: "fault", outcome: "refused", reason: "background" }, {});
@@ -84,11 +92,12 @@ export function createAuth(options: AuthOptions): Auth {
       notify: (subject, record, kind, context) => {
         notify(core, { subject, account: record as Account }, kind, context);
       },
-      async mayReach(address, kind) {
-        const what = kind === "verify_email" ? "link" : "notice";
-        const to = digest([tenant, what, address.toLowerCase()].join("\n"));
-        if (!(await store.countSend(to, limits.destination, now()))) return false;
-        return store.countSend(digest(`${tenant}\n${what}`), limits.tenant, now());
+      async mayReach(address, kind, account) {
+        const may = (what: string, limit: SendLimit): Promise<boolean> =>
+          store.countSend(digest([tenant, mailClass(kind), what].join("\n")), limit, now());
+        if (!(await may(`account\n${account}`, limits.account))) return false;
+        if (!(await may(`to\n${address.toLowerCase()}`, limits.destination))) return false;
+        return may("", limits.tenant);
       },
     };
     return bindAccounts(core);
@@ -105,12 +114,24 @@ export function createAuth(options: AuthOptions): Auth {
     },
     ready: () => store.ready(),
     async close() {
-      await background.idle();
+      await withDeadline(background.idle(), CLOSING_TAKES, "close").catch(() => undefined);
       await audit.close();
       await delivery.close?.();
     },
     lostAuditEvents: () => audit.lost(),
   };
+}
+
+/** Milliseconds that mails under way are waited for. */
+const CLOSING_TAKES = 8000;
+
+/**
+ * Mails that a stranger can cause have limits of their own, so that they cannot use up those of what
+ * the owner must be told.
+ */
+function mailClass(kind: MessageKind): string {
+  if (kind === "password_off") return "unlock";
+  return kind === "verify_email" || kind === "address_in_use" ? "link" : "notice";
 }
 
 function directoryOf(names: TenantStore, tenant: string): Directory {
@@ -154,6 +175,9 @@ function notify(
     sendMail(core, address, kind, { ...mail, remaining: Math.max(0, remaining) });
     return;
   }
+  // Anybody can cause it, so a link that is out there lives its day.
+  const last = account.mailed?.unlock?.sentAt ?? -Infinity;
+  if (core.now() - last < 24 * 3_600_000) return;
   core.background.run(async () => {
     const prepared = prepareToken(core, subject, "unlock", address);
     await core.records.commit(subject, change().set(["mailed", "unlock"], prepared.stored));

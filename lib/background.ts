@@ -6,6 +6,9 @@ export interface Background {
   idle(): Promise<void>;
 }
 
+/** Work that may wait; more is dropped and reported. */
+const CAPACITY = 1000;
+
 /** At most `width` pieces of work at once, the rest in order. */
 export function createBackground(onFault: (fault: unknown) => void, width = 8): Background {
   const waiting: (() => Promise<void>)[] = [];
@@ -30,6 +33,10 @@ export function createBackground(onFault: (fault: unknown) => void, width = 8): 
 
   return {
     run(work) {
+      if (waiting.length >= CAPACITY) {
+        onFault(new Error("background: too much is waiting"));
+        return;
+      }
       waiting.push(work);
       next();
     },

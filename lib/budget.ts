@@ -7,6 +7,8 @@ const SECOND = 1000;
 const LONGEST = 900 * SECOND;
 /** Failures after which the delay has reached its longest: 1, 2, 4 … 512, 900 s. */
 const CAPPED = FREE + 10;
+/** A charge later than this from now was made by a clock that was wrong: it delays nobody until then (FT-05). */
+const AHEAD = 4 * LONGEST;
 
 /** What one budget allows. */
 interface Rule {
@@ -20,6 +22,7 @@ const RULES: Readonly<Record<BudgetName, Rule>> = {
   second: { delayed: true },
   code: { off: 20, delayed: false },
   backup: { delayed: false },
+  setup: { delayed: true },
 };
 
 /** Milliseconds that must lie between the last failure and the next attempt. */
@@ -56,6 +59,7 @@ function payOne(name: BudgetName, now: number): Change {
     change()
       .when(fails, { atLeast: CAPPED })
       .when(lastAt, { atMost: now - LONGEST }),
+    change().when(lastAt, { above: now + AHEAD }),
   ]);
 }
 
@@ -72,6 +76,7 @@ function secondsFor(name: BudgetName, { fails = 0, lastAt = 0 }: Budget, now: nu
   const { off, delayed } = RULES[name];
   // What is off answers as what is over budget: a stranger learns nothing from it.
   if (off !== undefined && fails >= off) return LONGEST / SECOND;
+  if (lastAt > now + AHEAD) return 0;
   return delayed ? Math.max(0, Math.ceil((lastAt + delayAfter(fails) - now) / SECOND)) : 0;
 }
 
@@ -83,6 +88,11 @@ export function exhausts(
   const spent = (budgets[name]?.fails ?? 0) + 1;
   if (spent === RULES[name].off) return "off";
   return RULES[name].delayed && spent === FREE ? "delayed" : undefined;
+}
+
+/** Whether this budget's authenticator is switched off. */
+export function isOff({ budgets = {} }: FactorRecord, name: BudgetName): boolean {
+  return (budgets[name]?.fails ?? 0) >= (RULES[name].off ?? Infinity);
 }
 
 /** A success: its own budgets are fresh again, and nothing else is (TH-06). Set to 0, never minus one. */
@@ -100,9 +110,4 @@ export function refund(names: readonly BudgetName[]): ChangeBuilder {
       given.when(["budgets", name, "fails"], { above: 0 }).add(["budgets", name, "fails"], -1),
     change(),
   );
-}
-
-/** Short codes that were off come back with another class's success. */
-export function reopensCodes({ budgets = {} }: FactorRecord): boolean {
-  return (budgets.code?.fails ?? 0) >= (RULES.code.off ?? Infinity);
 }

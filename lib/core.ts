@@ -68,8 +68,8 @@ export interface AccountCore extends Core {
   readonly publicUrl: URL;
   /** Paths of the pages that mailed links open, below the public URL. */
   readonly links: Readonly<Record<MailedPurpose, string>>;
-  /** Count a mail against its destination and the tenant; false once a limit is passed (TH-08). */
-  mayReach(address: string, kind: MessageKind): Promise<boolean>;
+  /** Count a mail against its account, its destination and the tenant; false once a limit is passed (TH-08). */
+  mayReach(address: string, kind: MessageKind, account: string): Promise<boolean>;
 }
 
 /** The rules a host sets. */

@@ -10,7 +10,7 @@ import { createSealer } from "./crypto/sealing.ts";
 import { createTokens } from "./crypto/tokens.ts";
 import type { SecondFactorPolicy } from "./policy.ts";
 import type { Records } from "./store/port.ts";
-import type { Throttle } from "./throttle.ts";
+import { memoryThrottle, type Throttle, type ThrottleOptions } from "./throttle.ts";
 
 /** The rules a host may set. */
 export interface PolicyOptions {
@@ -50,6 +50,7 @@ const DAY = 86_400;
 
 /** @throws TypeError naming the option. */
 export function readPolicy(options: PolicyOptions = {}): ReadPolicy {
+  refuseUnknown("policy.", options, POLICY_OPTIONS);
   const {
     secondFactor = "optional",
     sessionLifetime = 7 * DAY,
@@ -81,6 +82,36 @@ export function readPolicy(options: PolicyOptions = {}): ReadPolicy {
     verifiedToLogIn,
     breached: breachedPasswords,
   };
+}
+
+const POLICY_OPTIONS: readonly (keyof PolicyOptions)[] = [
+  "secondFactor",
+  "sessionLifetime",
+  "refreshGrace",
+  "passwordLength",
+  "breachedPasswords",
+  "verifiedToLogIn",
+];
+
+/** A misspelt option would be a rule that silently does not hold. @throws TypeError naming it */
+export function refuseUnknown(prefix: string, options: object, known: readonly string[]): void {
+  for (const name of Object.keys(options)) {
+    if (!known.includes(name)) throw new TypeError(`${prefix}${name}: there is no such option`);
+  }
+}
+
+/** @throws TypeError naming the option that is no function. */
+export function refuseNoFunction(option: string, value: unknown): void {
+  if (value !== undefined && typeof value !== "function")
+    throw new TypeError(`${option}: a function`);
+}
+
+/** A throttle as it is, or one in memory by these numbers. @throws TypeError */
+export function readThrottle(given: Throttle | ThrottleOptions = {}): Throttle {
+  if (typeof given !== "object" || (given as unknown) === null) {
+    throw new TypeError("throttle: { limit, window }, or an object with take and giveBack");
+  }
+  return "take" in given ? given : memoryThrottle(given);
 }
 
 function refuseRule(rule: SecondFactorPolicy): void {
@@ -123,6 +154,9 @@ export interface SharedHashing {
 /** @throws TypeError naming the option. */
 export function createHashing({ slots = 4, queue, hasher }: HashingOptions = {}): SharedHashing {
   within("hashing.slots", slots, 1, 4);
+  if (hasher !== undefined && typeof (hasher as Partial<PasswordHasher>).verify !== "function") {
+    throw new TypeError("hashing.hasher: an object with hash, verify, needsRehash and supports");
+  }
   if (queue !== undefined) within("hashing.queue", queue, 0, 100_000);
   return {
     hasher: hasher ?? createPasswordHasher(),

@@ -5,16 +5,20 @@ import {
   createHashing,
   readIssuer,
   readPolicy,
+  readThrottle,
+  refuseNoFunction,
+  refuseUnknown,
   type HashingOptions,
   type PolicyOptions,
 } from "./create-core.ts";
 import type { Directory } from "./core.ts";
 import { digest } from "./crypto/digest.ts";
 import { createKeyring, type Key } from "./crypto/keyring.ts";
+import { callOut } from "./deadline.ts";
 import type { MessageKind } from "./delivery/messages.ts";
 import { setPassword } from "./flows/password.ts";
 import type { Records } from "./store/port.ts";
-import { memoryThrottle, type Throttle, type ThrottleOptions } from "./throttle.ts";
+import type { Throttle, ThrottleOptions } from "./throttle.ts";
 
 /** What `createFactors` is given. TOTP and backup codes need the first three alone. */
 export interface FactorsOptions {
@@ -51,6 +55,10 @@ export interface StandaloneFactors extends Factors {
  * @throws TypeError naming the option.
  */
 export function createFactors(options: FactorsOptions): StandaloneFactors {
+  refuseUnknown("", options, FACTORS_OPTIONS);
+  for (const name of ["find", "notify", "audit", "clock"] as const) {
+    refuseNoFunction(name, options[name]);
+  }
   const { records, find, unknown, notify, clock = () => new Date() } = options;
   for (const method of ["read", "charge", "commit"] as const) {
     if (typeof (records as Partial<Records> | undefined)?.[method] !== "function") {
@@ -66,15 +74,15 @@ export function createFactors(options: FactorsOptions): StandaloneFactors {
   const issuer = readIssuer(options.issuer);
   const audit = createAuditQueue(options.audit ?? (() => Promise.resolve()), { now });
   const trail = audit.forTenant("");
-  const throttle = options.throttle ?? {};
   const core = {
     ...createCore({
-      ...{ tenant: "", issuer, tokenIssuer: issuer, records, now },
+      ...{ tenant: "", issuer, tokenIssuer: issuer, now },
+      records: guarded(records),
       keyring: createKeyring(options.keys),
       policy: readPolicy(options.policy),
       hashing: createHashing(options.hashing),
-      throttle: "take" in throttle ? throttle : memoryThrottle(throttle),
-      directory: find && unknown ? directoryOf(find, unknown) : undefined,
+      throttle: readThrottle(options.throttle),
+      directory: find && unknown ? directoryOf(find, guarded(unknown)) : undefined,
       audit: trail,
     }),
     notify(subject: string, _record: object, kind: MessageKind) {
@@ -92,11 +100,42 @@ export function createFactors(options: FactorsOptions): StandaloneFactors {
   };
 }
 
+const FACTORS_OPTIONS: readonly (keyof FactorsOptions)[] = [
+  "records",
+  "keys",
+  "issuer",
+  "find",
+  "unknown",
+  "policy",
+  "hashing",
+  "throttle",
+  "notify",
+  "audit",
+  "clock",
+];
+
+/** Milliseconds that a call of the host's may take. */
+const DEADLINE = 3000;
+
+/** Whatever a host's records do, they fail closed: a refusal in time, never a hang (FT-01, EX-05). */
+function guarded(records: Records): Records {
+  return {
+    read: (subject) => callOut(async () => records.read(subject), DEADLINE, "read"),
+    charge: (subject, wanted) =>
+      callOut(async () => records.charge(subject, wanted), DEADLINE, "charge"),
+    commit: (subject, wanted) =>
+      callOut(async () => records.commit(subject, wanted), DEADLINE, "commit"),
+  };
+}
+
 function directoryOf(find: (name: string) => Promise<string | null>, unknown: Records): Directory {
   const keyOf = (name: string): string => digest(name.trim().normalize("NFC").toLowerCase());
   return {
     keyOf,
     unknown,
-    find: async (name) => ({ key: keyOf(name), subject: await find(name) }),
+    find: async (name) => ({
+      key: keyOf(name),
+      subject: await callOut(async () => find(name), DEADLINE, "find"),
+    }),
   };
 }

@@ -17,3 +17,16 @@ export async function withDeadline<T>(work: PromiseLike<T>, ms: number, what: st
     clearTimeout(timer);
   }
 }
+
+/**
+ * A call to a dependency: its outcome, or a refusal `unavailable` where it fails or takes longer than `ms`.
+ * What it says of itself stays inside, as the refusal's cause.
+ */
+export async function callOut<T>(call: () => PromiseLike<T>, ms: number, what: string): Promise<T> {
+  try {
+    return await withDeadline(call(), ms, what);
+  } catch (cause) {
+    if (cause instanceof AuthError) throw cause;
+    throw new AuthError("unavailable", { reason: `${what}_failed`, retryAfter: 1, cause });
+  }
+}

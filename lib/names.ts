@@ -32,7 +32,11 @@ export function readAddress(typed: string): Address {
   const address = `${local}@${domain}`;
   const fits = local.length <= 64 && address.length <= LONGEST && typed.length <= 2 * LONGEST;
   // domainToASCII mends what no mail domain has: only letters, digits, hyphens, dots may come in or out.
-  const plain = /^[\p{L}\p{M}\p{N}.-]+$/u.test(text.slice(at + 1)) && DOMAIN.test(domain);
+  // Digits alone would have become an IP address.
+  const plain =
+    /^[\p{L}\p{M}\p{N}.-]+$/u.test(text.slice(at + 1)) &&
+    DOMAIN.test(domain) &&
+    !/(?:^|\.)\d+$/.test(domain);
   if (at < 1 || !fits || !plain || !LOCAL_PART.test(local)) {
     throw new AuthError("invalid_input", { reason: "address", field: "email" });
   }
@@ -48,6 +52,8 @@ export function readAddress(typed: string): Address {
  */
 export function canonicalName(typed: string): string {
   if (typed.length > 2 * LONGEST) throw refused();
+  // NFC itself folds some characters into others (U+212A into K): such a spelling is refused as well.
+  if (Array.from(typed).some((point) => point !== point.normalize("NFC"))) throw refused();
   const name = typed.trim().normalize("NFC");
   if (name.includes("@")) return readAddress(name).canonical;
   const length = Array.from(name).length;

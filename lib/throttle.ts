@@ -14,7 +14,8 @@ export interface Allowance {
 /** Counts attempts per client address, in this process or in a store that several share (TH-08). */
 export interface Throttle {
   take(address: string, now: number): Promise<Allowance>;
-  giveBack(address: string, now: number): Promise<void>;
+  /** Undo a take; of a window that has ended there is nothing to undo. */
+  giveBack(address: string, taken: Allowance): Promise<void>;
 }
 
 /** How many attempts one address may make. */
@@ -62,9 +63,9 @@ export function memoryThrottle({ limit = 100, window = 900 }: ThrottleOptions = 
       const remaining = limit - entry.taken;
       return Promise.resolve({ allowed, limit, remaining, resetAt: entry.resetAt });
     },
-    giveBack(address, now) {
-      const entry = current(address, now);
-      entry.taken = Math.max(0, entry.taken - 1);
+    giveBack(address, { resetAt }) {
+      const entry = windows.get(address);
+      if (entry?.resetAt === resetAt) entry.taken = Math.max(0, entry.taken - 1);
       return Promise.resolve();
     },
   };

@@ -183,9 +183,11 @@ function report(actions: Actions, error: unknown): void {
     actions.error(new ProblemError(refusal));
     return;
   }
-  const wrong = status === 401;
-  const info: FailureInfo = { message: wrong ? MESSAGE : body.title, code: refusal.code };
-  actions.fail(info, status);
+  // Passport tells the first failure. A strategy whose fields are missing had nothing to judge, so it
+  // has no status of its own and the words of the one that did.
+  const idle = refusal.code === "invalid_input";
+  const message = idle || status === 401 ? MESSAGE : body.title;
+  actions.fail({ message, code: refusal.code } satisfies FailureInfo, idle ? undefined : status);
 }
 
 /** Whether this was a second factor within the session that the host's session names. */

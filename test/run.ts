@@ -5,7 +5,7 @@ import { run } from "node:test";
 import { spec } from "node:test/reporters";
 import { sharedServerVariable, startTestServer } from "./support/server.ts";
 
-const fileTimeoutMs = 180_000;
+const fileTimeoutMs = 600_000;
 
 /** Every test file, or those whose path contains one of the words. */
 async function findTestFiles(words: readonly string[]): Promise<string[]> {

@@ -38,7 +38,8 @@ export function createKeyring(keys: readonly Key[]): Keyring {
   if (!Array.isArray(keys) || keys.length === 0) {
     throw new TypeError("keys: at least one { id, secret } is needed");
   }
-  const secrets = (keys as readonly Key[]).map(({ id, secret }, at) => {
+  const secrets = (keys as readonly Key[]).map((key: Partial<Key> | null, at) => {
+    const { id, secret } = key ?? {};
     if (typeof id !== "string" || !/^[A-Za-z0-9_-]{1,32}$/.test(id)) {
       throw new TypeError(`keys[${at}].id: 1 to 32 letters, digits, "_" or "-"`);
     }

@@ -26,7 +26,7 @@ export function readHandle(text: string): Required<Handle> | undefined {
   const [subject = "", entry = "", secret = "", ...rest] = Buffer.from(text, "base64url")
     .toString("utf8")
     .split("\n");
-  if (rest.length > 0 || subject === "" || subject.length > 256) return undefined;
+  if (rest.length > 0 || !/^[^\p{C}]{1,256}$/u.test(subject)) return undefined;
   if (!/^[A-Za-z0-9_-]{12}$/.test(entry) || !/^[A-Za-z0-9_-]{43}$/.test(secret)) return undefined;
   return { subject, entry, secret };
 }

@@ -99,13 +99,28 @@ const WORDS: Readonly<Record<MessageKind, Words>> = {
 export function composeMail(kind: MessageKind, to: string, facts: MessageFacts): Message {
   const { subject, body } = WORDS[kind];
   const { link, token } = facts;
+  const text = body(facts);
   return {
     channel: "email",
     to,
     subject: `${subject} (${cleanLabel(facts.issuer, 60)})`,
-    text: `${body(facts)}\n`,
+    text: `${text}\n`,
+    html: htmlOf(text, link),
     kind,
     ...(link === undefined ? {} : { link }),
     ...(token === undefined ? {} : { token }),
   };
+}
+
+/** The text as a page: everything escaped, the one link clickable (IV-10). */
+function htmlOf(text: string, link: string | undefined): string {
+  const paragraphs = text.split("\n\n").map((paragraph) => {
+    const shown = escapeHtml(paragraph);
+    return paragraph === link ? `<p><a href="${shown}">${shown}</a></p>` : `<p>${shown}</p>`;
+  });
+  return `<!doctype html>\n<html lang="en"><body>${paragraphs.join("\n")}</body></html>\n`;
+}
+
+function escapeHtml(text: string): string {
+  return text.replace(/[&<>"']/g, (character) => `&#${character.charCodeAt(0)};`);
 }

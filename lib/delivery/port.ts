@@ -6,6 +6,8 @@ export interface Message {
   readonly subject: string;
   /** Plain text. */
   readonly text: string;
+  /** The same as a page. */
+  readonly html?: string;
   /** What it is about, for hosts that write their own. */
   readonly kind: string;
   readonly code?: string;

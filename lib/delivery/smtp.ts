@@ -33,7 +33,7 @@ export function smtpDelivery({ url, from, name = "", timeout = 5000 }: SmtpOptio
   });
 
   return {
-    async deliver({ channel, to, subject, text }) {
+    async deliver({ channel, to, subject, text, html }) {
       if (channel !== "email") throw new TypeError("smtp: this delivery takes mail only");
       // Objects and an explicit envelope: no text is parsed for addresses, so none can be smuggled in (OB-09).
       await transport.sendMail({
@@ -42,6 +42,7 @@ export function smtpDelivery({ url, from, name = "", timeout = 5000 }: SmtpOptio
         envelope: { from, to: [to] },
         subject,
         text,
+        ...(html === undefined ? {} : { html }),
       });
     },
     close() {

@@ -72,9 +72,14 @@ export function checkTotp(
   { sealer, now }: { readonly sealer: Sealer; readonly now: number },
 ): FactorCheck {
   let refused = "wrong";
-  for (const [id, device] of entriesOf<TotpDevice>(record.totp).slice(0, MAX_TOTP_DEVICES)) {
-    const context = seedContext(subject, id);
-    const seed = sealer.open(device.seed, context);
+  // Every seed is opened before any is compared: a fault of ours, which is refunded, must not depend on the code.
+  const devices = entriesOf<TotpDevice>(record.totp)
+    .slice(0, MAX_TOTP_DEVICES)
+    .map(([id, device]) => {
+      const context = seedContext(subject, id);
+      return { id, device, context, seed: sealer.open(device.seed, context) };
+    });
+  for (const { id, device, context, seed } of devices) {
     const step = matchStep(seed, code, now);
     if (step === undefined) continue;
     // RFC 6238 §5.2: a code is good once. Two requests may both come here; the condition lets one claim.

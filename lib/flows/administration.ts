@@ -36,6 +36,7 @@ export async function importAccount(
     ...(passwordHash === undefined ? {} : { password: passwordHash }),
     ...(emailVerified ? { verifiedAt: core.now() } : {}),
   });
+  done(core, id, "import");
   return { id };
 }
 
@@ -49,9 +50,11 @@ export function disableAccount(core: AccountCore, id: string): Promise<void> {
   return administer(core, id, "disable", () => endEverything().set(["state"], "disabled"));
 }
 
-/** Let a disabled account log in again. @throws AuthError `not_found` */
+/** Let a disabled account log in again. @throws AuthError `not_found`, `conflict` where it is not disabled */
 export function enableAccount(core: AccountCore, id: string): Promise<void> {
-  return administer(core, id, "enable", () => change().set(["state"], "active").add(["epoch"], 1));
+  return administer(core, id, "enable", () =>
+    change().when(["state"], { equals: "disabled" }).set(["state"], "active").add(["epoch"], 1),
+  );
 }
 
 /** Open whatever too many failures have closed: the password and short codes. @throws AuthError `not_found` */
@@ -78,6 +81,7 @@ export async function removeAccount(core: AccountCore, id: string): Promise<void
   const account = await find(core, id);
   await audited(core, id, "remove");
   await core.store.remove(id);
+  done(core, id, "remove");
   for (const key of Object.keys(account.names ?? {})) {
     await core.store.release(key, id, Infinity);
   }
@@ -92,15 +96,22 @@ async function administer(
   const account = await find(core, id);
   await audited(core, id, what);
   for (let seen = account, tries = 0; tries < 5; tries += 1, seen = await find(core, id)) {
-    if (await commitUnchanged(core.records, id, seen, wanted().set(["updatedAt"], core.now())))
+    if (await commitUnchanged(core.records, id, seen, wanted().set(["updatedAt"], core.now()))) {
+      done(core, id, what);
       return;
+    }
   }
   throw new AuthError("conflict", { reason: "raced" });
 }
 
 /** LG-04: an administrative change waits for its line in the trail, and does not happen without it. */
 function audited(core: AccountCore, account: string, reason: string): Promise<void> {
-  return core.audit.recordFirst({ type: "administration", account, reason }, {});
+  const intent = { type: "administration", account, reason, outcome: "unknown" } as const;
+  return core.audit.recordFirst(intent, {});
+}
+
+function done(core: AccountCore, account: string, reason: string): void {
+  core.audit.record({ type: "administration", account, reason }, {});
 }
 
 async function find(core: AccountCore, id: string): Promise<Account> {

@@ -1,17 +1,20 @@
 import type { BackupCodes } from "../account.ts";
+import { attempt, type Decision } from "../attempt.ts";
+import type { AuditEntry } from "../audit.ts";
 import { change } from "../change.ts";
 import type { Context } from "../context.ts";
 import type { Acting, Core } from "../core.ts";
 import { AuthError } from "../errors.ts";
-import { type BackupCodeForm, createBackupCodes } from "../factors/backup-code.ts";
+import { createBackupCodes, type BackupCodeForm } from "../factors/backup-code.ts";
 import { needsSecondFactor } from "../policy.ts";
-import { commitActing, demandFresh } from "./acting.ts";
-import { changed } from "./acting.ts";
+import { demandFresh } from "./acting.ts";
+import { inSlot } from "./in-slot.ts";
+import { throttled } from "./throttled.ts";
 
 /**
  * New backup codes; the old ones are good no more, in the same write (BC-04).
  *
- * @throws AuthError `not_enrolled`, `step_up_required`, `unavailable`.
+ * @throws AuthError `not_enrolled`, `step_up_required`, `too_many_attempts`, `rate_limited`, `unavailable`.
  */
 export async function replaceBackupCodes(
   core: Core,
@@ -19,24 +22,60 @@ export async function replaceBackupCodes(
   form: BackupCodeForm,
   context: Context,
 ): Promise<readonly string[]> {
-  if (!needsSecondFactor(acting.record)) throw new AuthError("not_enrolled");
+  const { subject, record, sessionId } = acting;
+  if (!needsSecondFactor(record)) throw new AuthError("not_enrolled");
   demandFresh(core, acting, context);
-  const { shown, stored } = await newBackupCodes(core, acting.subject, form);
-  const replaced = change().set(["backup"], stored).set(["pending"], {}).add(["epoch"], 1);
-  await commitActing(core, acting, replaced);
-  changed(core, acting, "backup_codes_replaced", context);
-  return shown;
+  const event = { type: "backup_codes_replaced", account: subject, session: sessionId } as const;
+  const codes = await prepare(
+    core,
+    acting,
+    { context, event, hashes: form === "short" },
+    async () => {
+      const { shown, stored } = await newBackupCodes(core, subject, form);
+      return {
+        change: change().set(["backup"], stored).set(["pending"], {}).add(["epoch"], 1),
+        value: shown,
+      };
+    },
+  );
+  core.notify(subject, record, "backup_codes_replaced", context);
+  return codes;
 }
 
-export async function newBackupCodes(
+/** What is prepared, for whom the trail says it, and whether that takes slow hashes. */
+export interface Preparation {
+  readonly context: Context;
+  readonly event: AuditEntry;
+  readonly hashes: boolean;
+}
+
+/**
+ * Make something that is costly for us and free for whoever asks: paid for from a budget of its own, so
+ * that one account cannot keep the hashing slots busy.
+ */
+export function prepare<T>(
+  core: Core,
+  { subject, record, sessionId }: Acting,
+  { context, event, hashes }: Preparation,
+  make: () => Promise<Decision<T>>,
+): Promise<T> {
+  const about = change()
+    .when(["sessions", sessionId], { present: true })
+    .whenSame(["epoch"], record.epoch);
+  const { records } = core;
+  const spec = { records, subject, budgets: ["setup"], about, event, context } as const;
+  const work = (): Promise<T> =>
+    attempt(core, { ...spec, wrong: "conflict", gone: "conflict" }, make);
+  return throttled(core, { context, event, keep: true }, () =>
+    hashes ? inSlot(core, work) : work(),
+  );
+}
+
+/** Codes of a form, and what is stored of them. Short ones take slow hashes: the caller holds a slot. */
+export function newBackupCodes(
   core: Core,
   subject: string,
   form: BackupCodeForm,
 ): Promise<{ readonly shown: readonly string[]; readonly stored: BackupCodes }> {
-  const release = form === "short" ? await core.slots.take() : undefined;
-  try {
-    return await createBackupCodes(subject, { form, keyring: core.keyring, now: core.now() });
-  } finally {
-    release?.();
-  }
+  return createBackupCodes(subject, { form, keyring: core.keyring, now: core.now() });
 }

@@ -24,14 +24,17 @@ export async function requestAddress(
   const { subject, record } = acting;
   const event = { type: "email_change_requested", account: subject } as const;
   await throttled(core, { context, event, keep: true }, async () => {
-    const prepared = prepareToken(core, subject, "verify_email", moved.address);
-    await commitActing(core, acting, renamed.set(["mailed", "verify_email"], prepared.stored));
-    const owner = await core.store.resolve(keyOf(core, moved));
-    if (owner === null || owner === subject) {
-      sendMail(core, moved.address, "verify_email", { ...prepared, context, account: subject });
-    } else {
-      sendMail(core, moved.address, "address_in_use", { context, account: owner });
-    }
+    const prepared = prepareToken(core, subject, "change_email", moved.address);
+    await commitActing(core, acting, renamed.set(["mailed", "change_email"], prepared.stored));
+    // Behind the answer: looking a free address up takes longer than a taken one (EN-03).
+    core.background.run(async () => {
+      const owner = await core.store.resolve(keyOf(core, moved));
+      if (owner === null || owner === subject) {
+        sendMail(core, moved.address, "verify_email", { ...prepared, context, account: subject });
+      } else {
+        sendMail(core, moved.address, "address_in_use", { context, account: owner });
+      }
+    });
     core.notify(subject, record, "email_change_requested", context);
     core.audit.record(event, context);
   });
@@ -116,16 +119,20 @@ export async function verifyEmail(
   token: string,
   context: Context,
 ): Promise<{ readonly accountId: string }> {
-  const { subject, account, mailed } = await findToken(core, "verify_email", token);
+  const { subject, account, mailed, purpose } = await findToken(
+    core,
+    ["verify_email", "change_email"],
+    token,
+  );
   const spent = change()
-    .when(["mailed", "verify_email", "secret"], { equals: mailed.secret })
-    .when(["mailed", "verify_email", "expiresAt"], { above: core.now() });
+    .when(["mailed", purpose, "secret"], { equals: mailed.secret })
+    .when(["mailed", purpose, "expiresAt"], { above: core.now() });
   const address = readAddress(mailed.address);
   const key = keyOf(core, address);
 
   if (key === account.email?.key) {
     const verified = spent
-      .unset(["mailed", "verify_email"])
+      .unset(["mailed", purpose])
       .set(["email", "verifiedAt"], core.now())
       .set(["updatedAt"], core.now());
     await commitToken(core, subject, account, verified);

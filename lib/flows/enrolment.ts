@@ -1,10 +1,4 @@
-import {
-  type BackupCodes,
-  entriesOf,
-  type FactorRecord,
-  type TotpDevice,
-  type TotpEnrolment,
-} from "../account.ts";
+import { entriesOf, type FactorRecord, type TotpDevice, type TotpEnrolment } from "../account.ts";
 import { attempt, type Decision } from "../attempt.ts";
 import { refresh } from "../budget.ts";
 import { change } from "../change.ts";
@@ -24,8 +18,9 @@ import {
 } from "../factors/totp.ts";
 import { needsSecondFactor } from "../policy.ts";
 import type { Receipt } from "../receipt.ts";
-import { commitActing, demandFresh, keepOnly } from "./acting.ts";
-import { newBackupCodes } from "./backup-codes.ts";
+import { demandFresh, keepOnly } from "./acting.ts";
+import { inSlot } from "./in-slot.ts";
+import { newBackupCodes, prepare } from "./backup-codes.ts";
 import { describeSession } from "./gate.ts";
 
 /** Milliseconds that a factor may wait for its confirmation (TO-07). */
@@ -67,29 +62,31 @@ export async function beginTotp(
 ): Promise<TotpSetup> {
   demandFresh(core, acting, context);
   const { subject, record } = acting;
-  const now = core.now();
-  const seed = createSeed();
-  const id = randomEntryId();
-  const backup = form && (await newBackupCodes(core, subject, form));
   const described = core.describe(subject, record);
-  const enrolment: TotpEnrolment = {
-    id,
-    name: cleanLabel(name, 60),
-    seed: core.sealer.seal(seed, seedContext(subject, id)),
-    expiresAt: now + ENROLMENT_LIVES,
-    ...(backup === undefined ? {} : { backup: backup.stored }),
-  };
-
-  await commitActing(core, acting, change().set(["enrolment"], enrolment));
-  core.audit.record({ type: "enrolment_begin", account: subject, method: "totp" }, context);
   const label = account ?? described.email ?? described.username ?? subject;
-  return {
-    deviceId: id,
-    secret: encodeSeed(seed),
-    uri: keyUri({ issuer: core.issuer, account: label, seed }),
-    expiresAt: new Date(enrolment.expiresAt),
-    ...(backup === undefined ? {} : { backupCodes: backup.shown }),
-  };
+  const event = { type: "enrolment_begin", account: subject, method: "totp" } as const;
+  return prepare(core, acting, { context, event, hashes: form === "short" }, async () => {
+    const seed = createSeed();
+    const id = randomEntryId();
+    const backup = form && (await newBackupCodes(core, subject, form));
+    const enrolment: TotpEnrolment = {
+      id,
+      name: cleanLabel(name, 60),
+      seed: core.sealer.seal(seed, seedContext(subject, id)),
+      expiresAt: core.now() + ENROLMENT_LIVES,
+      ...(backup === undefined ? {} : { backup: backup.stored }),
+    };
+    return {
+      change: change().set(["enrolment"], enrolment),
+      value: {
+        deviceId: id,
+        secret: encodeSeed(seed),
+        uri: keyUri({ issuer: core.issuer, account: label, seed }),
+        expiresAt: new Date(enrolment.expiresAt),
+        ...(backup === undefined ? {} : { backupCodes: backup.shown }),
+      },
+    };
+  });
 }
 
 /** What a confirmation makes of the factors that are there. */
@@ -124,12 +121,17 @@ export async function confirmTotp(
   const { subject, record: seen, sessionId } = acting;
   if ((seen.enrolment?.expiresAt ?? 0) <= core.now()) throw new AuthError("nothing_pending");
   if (typed?.kind !== "digits") throw new AuthError("invalid_code", { reason: "malformed" });
+  if (!replace && entriesOf<TotpDevice>(seen.totp).length >= MAX_TOTP_DEVICES) {
+    throw new AuthError("conflict", { reason: "too_many_devices" });
+  }
 
   const codesDue =
     form !== undefined && seen.backup === undefined && seen.enrolment?.backup === undefined;
-  const extra = codesDue ? await newBackupCodes(core, subject, form) : undefined;
+  const make = (): Promise<NewCodes> => newBackupCodes(core, subject, form ?? "long");
+  const extra = !codesDue ? undefined : await (form === "short" ? inSlot(core, make) : make());
   const now = core.now();
-  const budgets = ["second", "code"] as const;
+  // Not the class of short codes: switched off by a phone with a wrong clock, it could not be opened again.
+  const budgets = ["second"] as const;
   return attempt(
     core,
     {
@@ -154,11 +156,13 @@ export async function confirmTotp(
   );
 }
 
+type NewCodes = Awaited<ReturnType<typeof newBackupCodes>>;
+
 interface TotpConfirmation {
   readonly code: string;
   readonly replace: boolean;
   readonly sessionId: string;
-  readonly extra: { readonly shown: readonly string[]; readonly stored: BackupCodes } | undefined;
+  readonly extra: NewCodes | undefined;
 }
 
 function decideTotp(
@@ -174,7 +178,6 @@ function decideTotp(
   const step = matchStep(core.sealer.open(enrolment.seed, seedContext(subject, id)), code, now);
   if (step === undefined) return { refused: "wrong" };
   const others = entriesOf<TotpDevice>(record.totp).length;
-  if (!replace && others >= MAX_TOTP_DEVICES) return { refused: "too_many_devices" };
 
   const device: TotpDevice = { name, seed: enrolment.seed, lastStep: step, createdAt: now };
   const proofs = { ...entry.proofs, totp: now };
@@ -195,7 +198,7 @@ function decideTotp(
     .whenSame(["enrolment", "id"], id)
     .unset(["enrolment"])
     .add(["epoch"], 1)
-    .and(refresh(["second", "code"]));
+    .and(refresh(["second", "code", "setup"]));
 
   const after: FactorRecord = { ...record, totp: { [id]: device } };
   return {

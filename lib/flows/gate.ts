@@ -168,3 +168,16 @@ export function nameOf(core: Core, subject: string, record: FactorRecord): strin
   const { username, email } = core.describe(subject, record);
   return username ?? email ?? subject;
 }
+
+/** LG-01: a session that begins is an event with its id. */
+export function noteStart(
+  core: Core,
+  progress: Progress,
+  { context, method }: { readonly context: Context; readonly method: string },
+): Progress {
+  if (progress.status === "complete") {
+    const { accountId: account, session } = progress;
+    core.audit.record({ type: "session_start", account, session: session.id, method }, context);
+  }
+  return progress;
+}

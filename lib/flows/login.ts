@@ -1,5 +1,5 @@
 import { attempt, commitUnchanged, type Decision } from "../attempt.ts";
-import { exhausts, refresh } from "../budget.ts";
+import { refresh } from "../budget.ts";
 import { change } from "../change.ts";
 import type { Context } from "../context.ts";
 import type { Core, FoundName, Progress } from "../core.ts";
@@ -7,7 +7,8 @@ import { AuthError } from "../errors.ts";
 import { checkPassword } from "../factors/password.ts";
 import type { Receipt } from "../receipt.ts";
 import { throttled } from "./throttled.ts";
-import { passGate, type FirstFactor } from "./gate.ts";
+import { noteStart, passGate, type FirstFactor } from "./gate.ts";
+import { inSlot } from "./in-slot.ts";
 
 /**
  * The first factor by name and password.
@@ -26,15 +27,12 @@ export async function login(
   const event = { type: "login", method: "password" } as const;
 
   return throttled(core, { context, event }, async () => {
-    // Before the charge, and fewer slots than free attempts: honest parallel logins lose none (PW-12).
-    const release = await core.slots.take();
-    try {
+    const progress = await inSlot(core, async () => {
       const found = await directory.find(name);
-      if (found.subject === null) return await tryUnknown(core, found.key, password, context);
-      return await tryKnown(core, found as Known, password, context);
-    } finally {
-      release();
-    }
+      if (found.subject === null) return tryUnknown(core, found.key, password, context);
+      return tryKnown(core, found as Known, password, context);
+    });
+    return noteStart(core, progress, { context, method: "password" });
   });
 }
 
@@ -55,11 +53,6 @@ async function tryKnown(
     gone: "invalid_credentials",
     event: { type: "login", method: "password", account: subject },
     context,
-    onRefused(record: Receipt["record"]) {
-      if (exhausts(record, "password") === "off") {
-        core.notify(subject, record, "password_off", context);
-      }
-    },
   } as const;
   try {
     return await attempt(core, spec, (receipt) => decide(core, receipt, password, context));
@@ -142,5 +135,5 @@ export async function begin(
     throw new AuthError("conflict", { reason: "raced" });
   }
   core.audit.record(event, context);
-  return step.value;
+  return noteStart(core, step.value, { context, method: "foreign" });
 }

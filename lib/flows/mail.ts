@@ -5,6 +5,7 @@ import type { Context } from "../context.ts";
 import type { AccountCore } from "../core.ts";
 import { digest, sameSecret } from "../crypto/digest.ts";
 import { createHandle, readHandle, writeHandle, type Handle } from "../crypto/ticket.ts";
+import { callOut } from "../deadline.ts";
 import { composeMail, type MessageFacts, type MessageKind } from "../delivery/messages.ts";
 import type { Message } from "../delivery/port.ts";
 import { AuthError } from "../errors.ts";
@@ -13,6 +14,9 @@ import { AuthError } from "../errors.ts";
 const TOKEN_LIVES = 24 * 3_600_000;
 /** Milliseconds between two tokens for one purpose. */
 export const RESEND_AFTER = 60_000;
+
+/** Milliseconds that a delivery may take. */
+const DELIVERY_TAKES = 5000;
 
 /** A token to be mailed: what is stored of it, and the link that carries it. */
 export interface PreparedToken {
@@ -74,7 +78,7 @@ export async function mayReach(
   kind: MessageKind,
   { context, account }: MailSubject,
 ): Promise<boolean> {
-  if (await core.mayReach(to, kind)) return true;
+  if (await core.mayReach(to, kind, account)) return true;
   const event = { type: "limit_hit", account, method: kind, reason: "destination" } as const;
   core.audit.record({ ...event, outcome: "refused" }, context);
   return false;
@@ -87,7 +91,7 @@ export async function deliver(
   { context, account }: MailSubject,
 ): Promise<void> {
   try {
-    await core.delivery.deliver(message);
+    await callOut(() => core.delivery.deliver(message), DELIVERY_TAKES, "delivery");
   } catch {
     // The reason may quote the message; the trail must not.
     const event = { type: "delivery_failed", account, method: message.kind } as const;
@@ -100,21 +104,23 @@ export interface ShownToken {
   readonly subject: string;
   readonly account: Account;
   readonly mailed: MailedToken;
+  readonly purpose: MailedPurpose;
 }
 
-/** Whose token this is, if it is live and for this purpose. @throws AuthError `invalid_mailed_token` */
+/** Whose token this is, if it is live and for one of these purposes. @throws AuthError `invalid_mailed_token` */
 export async function findToken(
   core: AccountCore,
-  purpose: MailedPurpose,
+  purposes: readonly MailedPurpose[],
   token: string,
 ): Promise<ShownToken> {
   const handle = readHandle(token);
   const account = handle && (await core.records.read(handle.subject));
-  const mailed = account?.mailed?.[purpose];
-  if (!handle || !account || !mailed || !isLive(handle, mailed, core.now())) {
-    throw new AuthError("invalid_mailed_token");
+  for (const purpose of handle && account ? purposes : []) {
+    const mailed = account?.mailed?.[purpose];
+    if (!handle || !account || !mailed || !isLive(handle, mailed, core.now())) continue;
+    return { subject: handle.subject, account, mailed, purpose };
   }
-  return { subject: handle.subject, account, mailed };
+  throw new AuthError("invalid_mailed_token");
 }
 
 function isLive({ entry, secret }: Required<Handle>, mailed: MailedToken, now: number): boolean {
@@ -131,7 +137,7 @@ export async function unlockByToken(
   token: string,
   context: Context,
 ): Promise<void> {
-  const { subject, account, mailed } = await findToken(core, "unlock", token);
+  const { subject, account, mailed } = await findToken(core, ["unlock"], token);
   const spent = change()
     .when(["mailed", "unlock", "secret"], { equals: mailed.secret })
     .when(["mailed", "unlock", "expiresAt"], { above: core.now() })

@@ -7,6 +7,7 @@ import { AuthError } from "../errors.ts";
 import { checkPassword } from "../factors/password.ts";
 import { isMandatory } from "../policy.ts";
 import { demandFresh, keepOnly } from "./acting.ts";
+import { inSlot } from "./in-slot.ts";
 
 /** Check a new password against the rules for an account. @throws AuthError `password_…` */
 export async function checkNewPassword(
@@ -40,9 +41,8 @@ export async function changePassword(
 
   const now = core.now();
   const budgets = ["password"] as const;
-  const release = await core.slots.take();
-  try {
-    await attempt(
+  await inSlot(core, () =>
+    attempt(
       core,
       {
         records: core.records,
@@ -70,10 +70,8 @@ export async function changePassword(
           .and(refresh(budgets));
         return { change: change().and(changed), value: true };
       },
-    );
-  } finally {
-    release();
-  }
+    ),
+  );
 }
 
 /**
@@ -85,8 +83,7 @@ export async function setPassword(core: Core, subject: string, password: string)
   const record = await core.records.read(subject);
   if (record === null) throw new AuthError("not_found", { reason: "unknown_subject" });
   await checkNewPassword(core, core.describe(subject, record), password);
-  const release = await core.slots.take();
-  try {
+  await inSlot(core, async () => {
     const hash = await core.hasher.hash(password);
     const stored = change()
       .set(["password"], { hash, changedAt: core.now() })
@@ -96,8 +93,6 @@ export async function setPassword(core: Core, subject: string, password: string)
     if (!(await commitUnchanged(core.records, subject, record, stored))) {
       throw new AuthError("conflict", { reason: "raced" });
     }
-  } finally {
-    release();
-  }
+  });
   core.audit.record({ type: "password_change", account: subject }, {});
 }

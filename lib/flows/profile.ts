@@ -1,5 +1,5 @@
 import type { Account, ProfileFields } from "../account.ts";
-import { change } from "../change.ts";
+import { change, type ChangeBuilder } from "../change.ts";
 import type { Context } from "../context.ts";
 import type { AccountActing, AccountCore } from "../core.ts";
 import { readAddress } from "../names.ts";
@@ -65,7 +65,11 @@ export async function updateProfile(
     lastName,
   );
   const now = core.now();
-  const renamed = change().set(["profile"], profile).set(["updatedAt"], now);
+  // Field by field: two edits at once must not undo each other.
+  const renamed = renameIn(renameIn(change(), "firstName", firstName), "lastName", lastName).set(
+    ["updatedAt"],
+    now,
+  );
   if (moved === undefined) {
     await commitActing(core, acting, renamed);
   } else {
@@ -83,4 +87,13 @@ function withName(
   if (value === undefined) return profile;
   const others = Object.fromEntries(Object.entries(profile).filter(([name]) => name !== field));
   return value === null ? others : { ...others, [field]: value };
+}
+
+function renameIn(
+  wanted: ChangeBuilder,
+  field: keyof ProfileFields,
+  value: string | null | undefined,
+): ChangeBuilder {
+  if (value === undefined) return wanted;
+  return value === null ? wanted.unset(["profile", field]) : wanted.set(["profile", field], value);
 }

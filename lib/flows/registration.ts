@@ -6,6 +6,7 @@ import { randomId } from "../crypto/random.ts";
 import { AuthError } from "../errors.ts";
 import { canonicalName, nameKey, readAddress } from "../names.ts";
 import { throttled } from "./throttled.ts";
+import { inSlot } from "./in-slot.ts";
 import { prepareToken, sendMail } from "./mail.ts";
 import { checkNewPassword } from "./password.ts";
 
@@ -45,7 +46,7 @@ export function register(
     const draft = readDraft(core, registration);
     const id = randomId();
     await checkNewPassword(core, { id, ...draft }, registration.password);
-    const hash = await hashInSlot(core, registration.password);
+    const hash = await inSlot(core, () => core.hasher.hash(registration.password));
 
     const verification = prepareToken(core, id, "verify_email", draft.email);
     await createAccount(core, id, {
@@ -57,15 +58,6 @@ export function register(
     sendMail(core, draft.email, "verify_email", { ...verification, context, account: id });
     return { id, username: draft.username ?? draft.email, email: draft.email };
   });
-}
-
-async function hashInSlot(core: AccountCore, password: string): Promise<string> {
-  const release = await core.slots.take();
-  try {
-    return await core.hasher.hash(password);
-  } finally {
-    release();
-  }
 }
 
 /** Names of an account to be, read and keyed. */

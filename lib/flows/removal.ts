@@ -10,6 +10,7 @@ import { checkPassword } from "../factors/password.ts";
 import { checkTotp } from "../factors/totp.ts";
 import { isMandatory, needsSecondFactor } from "../policy.ts";
 import { commitActing, demandFresh, keepOnly } from "./acting.ts";
+import { inSlot } from "./in-slot.ts";
 import { changed } from "./acting.ts";
 
 /**
@@ -62,9 +63,8 @@ export async function disableSecondFactors(
 
   const now = core.now();
   const budgets = ["password", "second", "code"] as const;
-  const release = await core.slots.take();
-  try {
-    await attempt(
+  await inSlot(core, () =>
+    attempt(
       core,
       {
         records: core.records,
@@ -96,10 +96,8 @@ export async function disableSecondFactors(
           value: true,
         };
       },
-    );
-  } finally {
-    release();
-  }
+    ),
+  );
 }
 
 /** All second factors gone, prepared ones included. */

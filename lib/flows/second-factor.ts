@@ -1,6 +1,6 @@
 import type { BudgetName, FactorRecord, Method } from "../account.ts";
 import { attempt, type Decision } from "../attempt.ts";
-import { exhausts, refresh, reopensCodes } from "../budget.ts";
+import { exhausts, isOff, refresh } from "../budget.ts";
 import { change, type Change } from "../change.ts";
 import type { Context } from "../context.ts";
 import type { Acting, Core, Progress } from "../core.ts";
@@ -14,7 +14,8 @@ import { checkTotp, type FactorCheck } from "../factors/totp.ts";
 import { methodsOf } from "../policy.ts";
 import type { Receipt } from "../receipt.ts";
 import { throttled } from "./throttled.ts";
-import { describeSession, nameOf, openSession, TRIES } from "./gate.ts";
+import { describeSession, nameOf, noteStart, openSession, TRIES } from "./gate.ts";
+import { inSlot } from "./in-slot.ts";
 
 /** Which second factors a code may be held against: one, or all that the caller offers ("some code"). */
 export interface Choice {
@@ -44,9 +45,13 @@ export async function submit(
   const form = readOffered(proof.code, choice);
   const first = proof.first && { ...proof.first, key: keyOf(core, proof.first.name) };
 
-  return throttled(core, { context, event: eventOf(handle.subject, form) }, () =>
-    inSlot(core, form, first !== undefined, () => finish(core, handle, { form, first }, context)),
+  const event = eventOf(handle.subject, form);
+  const progress = await throttled(core, { context, event }, () =>
+    whereHashed(core, form, first !== undefined, () =>
+      finish(core, handle, { form, first }, context),
+    ),
   );
+  return noteStart(core, progress, { context, method: methodOf(form) });
 }
 
 function finish(
@@ -120,7 +125,7 @@ export async function stepUp(
   const event = { ...eventOf(subject, form), type: "step_up", session: sessionId } as const;
 
   return throttled(core, { context, event }, () =>
-    inSlot(core, form, false, () =>
+    whereHashed(core, form, false, () =>
       attempt(
         core,
         {
@@ -245,7 +250,7 @@ function base(
 /** Success makes its own budgets fresh; another class's success lets short codes in again. */
 function settle(record: FactorRecord, form: CodeForm, withPassword: boolean): Change {
   const own = refresh([...budgetsOf(form), ...(withPassword ? (["password"] as const) : [])]);
-  const reopen = form.kind !== "digits" && reopensCodes(record);
+  const reopen = form.kind !== "digits" && isOff(record, "code");
   return reopen
     ? change()
         .and(own)
@@ -253,18 +258,13 @@ function settle(record: FactorRecord, form: CodeForm, withPassword: boolean): Ch
     : own;
 }
 
-/** Slow hashes hold a slot from before the charge to after the commit, as passwords do. */
-async function inSlot<T>(
+/** In a hashing slot where the proof takes one. */
+function whereHashed<T>(
   core: Core,
   form: CodeForm,
-  hashes: boolean,
+  withPassword: boolean,
   work: () => Promise<T>,
 ): Promise<T> {
-  if (!hashes && !(form.kind === "backup" && form.code.length === 8)) return work();
-  const release = await core.slots.take();
-  try {
-    return await work();
-  } finally {
-    release();
-  }
+  const hashes = withPassword || (form.kind === "backup" && form.code.length === 8);
+  return hashes ? inSlot(core, work) : work();
 }

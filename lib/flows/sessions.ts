@@ -4,7 +4,7 @@ import { change, type ChangeBuilder } from "../change.ts";
 import type { Context } from "../context.ts";
 import type { Acting, Core, Session } from "../core.ts";
 import { AuthError } from "../errors.ts";
-import { authenticatedAt, isIdle, levelOf } from "../policy.ts";
+import { isIdle, levelOf } from "../policy.ts";
 import { demand, keepOnly, type Requirement } from "./acting.ts";
 import { describeSession } from "./gate.ts";
 
@@ -53,7 +53,9 @@ export function liveSession(
   const entry = Object.hasOwn(sessions, sessionId) ? sessions[sessionId] : undefined;
   if (entry === undefined || entry.expiresAt <= core.now()) return undefined;
   if (core.barred(record) !== undefined) return undefined;
-  return { subject, record, sessionId, entry };
+  // Not enumerable: who logs or answers with it shows no hash and no seed (CR-06).
+  const acting = Object.defineProperty({ subject, sessionId, entry }, "record", { value: record });
+  return acting as Acting;
 }
 
 /** Note that the session is in use. One that lay idle too long loses its second factor in the same write (SE-05). */

@@ -22,13 +22,17 @@ export async function throttled<T>(
     core.audit.record({ ...event, type: "limit_hit", outcome: "refused" }, context);
     throw new RateLimited(allowance, core.now());
   }
+  // Best effort: a limiter that fails here must not undo what was committed.
+  const giveBack = (): Promise<void> =>
+    core.throttle.giveBack(address, allowance).catch(() => undefined);
+  let value: T;
   try {
-    const value = await work();
-    if (!keep) await core.throttle.giveBack(address, core.now());
-    return value;
+    value = await work();
   } catch (error) {
     const ours = !(error instanceof AuthError) || error.code === "unavailable";
-    if (ours) await core.throttle.giveBack(address, core.now());
+    if (ours) await giveBack();
     throw error;
   }
+  if (!keep) await giveBack();
+  return value;
 }

@@ -134,6 +134,8 @@ export async function beginLogin(
 ): Promise<Progress> {
   const progress = await factors.begin(subject, amr === undefined ? {} : { amr }, contextOf(req));
   await keep(req, keptOf(progress));
+  // The host may log its user in with Passport next.
+  if (progress.status === "complete") carryOver(req, keptOf(progress));
   return progress;
 }
 

@@ -100,7 +100,7 @@ async function find(factors: Factors, req: Request, requirement: Requirement): P
 }
 
 function describe(acting: Acting, session: Session, tenant: string): AuthInfo {
-  return {
+  const told = {
     accountId: acting.subject,
     tenant,
     sessionId: session.id,
@@ -108,8 +108,9 @@ function describe(acting: Acting, session: Session, tenant: string): AuthInfo {
     amr: session.amr,
     acr: session.acr,
     authTime: Math.floor(session.authTime.getTime() / 1000),
-    acting,
   };
+  // For calls, not for logs.
+  return Object.defineProperty(told, "acting", { value: acting }) as AuthInfo;
 }
 
 function answer(res: Response, error: unknown, next: NextFunction): void {

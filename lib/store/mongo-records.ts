@@ -1,5 +1,5 @@
 import type { FactorRecord } from "../account.ts";
-import { withDeadline } from "../deadline.ts";
+import { callOut } from "../deadline.ts";
 import { AuthError } from "../errors.ts";
 import type { Records } from "./port.ts";
 import { toMongo } from "./to-mongo.ts";
@@ -63,20 +63,23 @@ export function mongoRecords<R extends object = FactorRecord>(
 
   return {
     async read(subject) {
-      const found = collection.findOne(locate(subject), { ...DECISIVE, ...projection });
-      return pick(await withDeadline(found, deadline, "read"));
+      const where = locate(subject);
+      const find = () => collection.findOne(where, { ...DECISIVE, ...projection });
+      return pick(await callOut(find, deadline, "read"));
     },
     async charge(subject, change) {
       const { filter, update } = toMongo(change, { at });
       const paid =
         touch === undefined ? update : { ...update, $set: { ...update.$set, ...touch() } };
       const once = async (upsert: boolean): Promise<Charged> => {
-        const done = collection.findOneAndUpdate({ ...filter, ...locate(subject) }, paid, {
-          ...{ writeConcern: MAJORITY, maxTimeMS: 3000, returnDocument: "before", upsert },
-          includeResultMetadata: true,
-          ...projection,
-        });
-        return (await withDeadline(done, deadline, "charge")) as unknown as Charged;
+        const find = { ...filter, ...locate(subject) };
+        const pay = () =>
+          collection.findOneAndUpdate(find, paid, {
+            ...{ writeConcern: MAJORITY, maxTimeMS: 3000, returnDocument: "before", upsert },
+            includeResultMetadata: true,
+            ...projection,
+          });
+        return (await callOut(pay, deadline, "charge")) as unknown as Charged;
       };
       const { value, lastErrorObject } = await once(create).catch((error: unknown) => {
         // The document is there and the conditions did not hold; or another first charge made it just now.
@@ -87,11 +90,10 @@ export function mongoRecords<R extends object = FactorRecord>(
     },
     async commit(subject, change) {
       const { filter, update } = toMongo(change, { at });
-      const done = collection.updateOne({ ...filter, ...locate(subject) }, update, {
-        writeConcern: MAJORITY,
-        maxTimeMS: 3000,
-      });
-      const { matchedCount } = (await withDeadline(done, deadline, "commit")) as {
+      const find = { ...filter, ...locate(subject) };
+      const write = () =>
+        collection.updateOne(find, update, { writeConcern: MAJORITY, maxTimeMS: 3000 });
+      const { matchedCount } = (await callOut(write, deadline, "commit")) as {
         matchedCount: number;
       };
       // A no-op effect modifies nothing and is still ours: what was matched is the answer.
@@ -105,8 +107,9 @@ interface Charged {
   readonly lastErrorObject?: { readonly upserted?: unknown };
 }
 
-function isDuplicate(error: unknown): boolean {
-  return (error as { code?: unknown } | null)?.code === 11_000;
+/** Whether a call was refused because the `_id` is there. */
+export function isDuplicate(error: unknown): boolean {
+  return error instanceof AuthError && (error.cause as { code?: unknown } | null)?.code === 11_000;
 }
 
 function castId(id: (subject: string) => unknown, subject: string): unknown {

@@ -2,8 +2,14 @@
 import { Schema, type Connection, type Model } from "mongoose";
 import type { Account } from "../account.ts";
 import type { AuditEvent } from "../audit.ts";
-import { withDeadline } from "../deadline.ts";
-import { DECISIVE, MAJORITY, mongoRecords, type NativeCollection } from "./mongo-records.ts";
+import { callOut } from "../deadline.ts";
+import {
+  DECISIVE,
+  isDuplicate,
+  MAJORITY,
+  mongoRecords,
+  type NativeCollection,
+} from "./mongo-records.ts";
 import type { Store, TenantStore } from "./port.ts";
 
 /** How the store uses the host's connection. */
@@ -67,10 +73,12 @@ const identifierSchema = new Schema(
     account: String,
     claimedAt: Number,
     budgets: map,
+    /** Nobody has claimed it: only such a document may be swept, whatever its `expireAt` says. */
+    free: Boolean,
     expireAt: Date,
   },
   STRICT,
-).index({ expireAt: 1 }, { expireAfterSeconds: 0 });
+).index({ expireAt: 1 }, { expireAfterSeconds: 0, partialFilterExpression: { free: true } });
 
 const budgetSchema = new Schema(
   { _id: { type: String, required: true }, sent: Number, quarters: map, expireAt: Date },
@@ -79,10 +87,11 @@ const budgetSchema = new Schema(
 
 const auditSchema = new Schema(
   {
+    _id: { type: String, required: true },
     at: { type: Date, required: true },
     type: { type: String, required: true },
     outcome: { type: String, required: true },
-    tenant: { type: String, required: true },
+    tenant: { type: String, default: "" },
     account: String,
     name: String,
     session: String,
@@ -141,34 +150,43 @@ export function mongooseStore(
     budgets: model("budgets", budgetSchema),
     audit: model("audit", audited),
   };
-  const within = <T>(work: PromiseLike<T>, what: string): Promise<T> =>
-    withDeadline(work, deadline, what);
+  const within = <T>(call: () => PromiseLike<T>, what: string): Promise<T> =>
+    callOut(call, deadline, what);
 
   return {
     tenant: (id) => tenantStore(models, id, deadline),
     async countSend(key, { perQuarter, perDay }, now) {
       const day = Math.floor(now / DAY);
       const quarter = String(Math.floor((now % DAY) / (DAY / 96)));
-      const counted = native(models.budgets).findOneAndUpdate(
-        { _id: `${key}_${day}` },
-        {
-          $inc: { sent: 1, [`quarters.q${quarter}`]: 1 },
-          $setOnInsert: { expireAt: new Date((day + 2) * DAY) },
-        },
-        { ...WRITE, upsert: true, returnDocument: "after", includeResultMetadata: false },
-      );
-      const { sent = 0, quarters = {} } = (await within(counted, "count")) as {
+      const count = () =>
+        native(models.budgets).findOneAndUpdate(
+          { _id: `${key}_${day}` },
+          {
+            $inc: { sent: 1, [`quarters.q${quarter}`]: 1 },
+            $setOnInsert: { expireAt: new Date((day + 2) * DAY) },
+          },
+          { ...WRITE, upsert: true, returnDocument: "after", includeResultMetadata: false },
+        );
+      const { sent = 0, quarters = {} } = (await within(count, "count")) as {
         sent?: number;
         quarters?: Record<string, number>;
       };
       return sent <= perDay && (quarters[`q${quarter}`] ?? 0) <= perQuarter;
     },
     async appendAudit(events: readonly AuditEvent[]) {
-      const documents = await Promise.all(events.map((event) => plain(models.audit, { ...event })));
-      await within(
-        native(models.audit).insertMany(documents, { ...WRITE, ordered: false }),
-        "audit",
+      // An event that cannot be stored costs itself, not its batch.
+      const checked = await Promise.allSettled(
+        events.map(({ id, ...event }) => plain(models.audit, { _id: id, ...event })),
       );
+      const documents = checked.flatMap((made) =>
+        made.status === "fulfilled" ? [made.value] : [],
+      );
+      if (documents.length === 0) return;
+      const insert = () => native(models.audit).insertMany(documents, { ...WRITE, ordered: false });
+      await within(insert, "audit").catch((error: unknown) => {
+        // A batch that was written although its answer was lost comes again under the same ids.
+        if (!isDuplicate(error)) throw error;
+      });
     },
     ready: () => makeReady(connection, Object.values(models), deadline),
   };
@@ -193,8 +211,8 @@ function tenantStore(
   deadline: number,
 ): TenantStore {
   const [accountDocuments, nameDocuments] = [native(accounts), native(identifiers)];
-  const within = <T>(work: PromiseLike<T>, what: string): Promise<T> =>
-    withDeadline(work, deadline, what);
+  const within = <T>(call: () => PromiseLike<T>, what: string): Promise<T> =>
+    callOut(call, deadline, what);
   const where = { tenant };
   const records = mongoRecords<Account>(accountDocuments, { where, deadline });
   const lastCharge = (): Readonly<Record<string, unknown>> => ({
@@ -203,12 +221,13 @@ function tenantStore(
 
   const lookUp = async (key: string): Promise<IdentifierDocument> => {
     // One upsert by `_id` alone, for known and unknown names alike: a guarded one would be refused, not retried, where two collide.
-    const found = nameDocuments.findOneAndUpdate(
-      { _id: key },
-      { $setOnInsert: { tenant, ...lastCharge() } },
-      { ...WRITE, upsert: true, returnDocument: "after", includeResultMetadata: false },
-    );
-    return (await within(found, "resolve")) ?? {};
+    const find = () =>
+      nameDocuments.findOneAndUpdate(
+        { _id: key },
+        { $setOnInsert: { tenant, free: true, ...lastCharge() } },
+        { ...WRITE, upsert: true, returnDocument: "after", includeResultMetadata: false },
+      );
+    return (await within(find, "resolve")) ?? {};
   };
   /** Take the pointer, if it is still what was seen. */
   const point = async (
@@ -223,15 +242,18 @@ function tenantStore(
       account: seen.account ?? { $exists: false },
       claimedAt: seen.claimedAt ?? { $exists: false },
     };
-    const update = { $set: { account, claimedAt: now }, $unset: { expireAt: "", budgets: "" } };
-    const done = (await within(nameDocuments.updateOne(filter, update, WRITE), "claim")) as {
+    const update = {
+      $set: { account, claimedAt: now },
+      $unset: { free: "", expireAt: "", budgets: "" },
+    };
+    const done = (await within(() => nameDocuments.updateOne(filter, update, WRITE), "claim")) as {
       matchedCount: number;
     };
     return done.matchedCount === 1;
   };
   const lists = async (account: string, key: string): Promise<boolean> => {
     const filter = { _id: account, tenant, [`names.${key}`]: { $exists: true } };
-    return (await within(accountDocuments.findOne(filter, DECISIVE), "read")) !== null;
+    return (await within(() => accountDocuments.findOne(filter, DECISIVE), "read")) !== null;
   };
 
   return {
@@ -240,7 +262,8 @@ function tenantStore(
     resolve: async (key) => (await lookUp(key)).account ?? null,
     async insert(id, account, expiresAt) {
       const values = { ...account, _id: id, tenant, expireAt: new Date(expiresAt) };
-      await within(accountDocuments.insertOne(await plain(accounts, values), WRITE), "insert");
+      const document = await plain(accounts, values);
+      await within(() => accountDocuments.insertOne(document, WRITE), "insert");
     },
     async claim(key, account, now) {
       const seen = await lookUp(key);
@@ -253,10 +276,10 @@ function tenantStore(
     },
     async release(key, account, before) {
       const filter = { _id: key, tenant, account, claimedAt: { $lt: before } };
-      await within(nameDocuments.deleteOne(filter, WRITE), "release");
+      await within(() => nameDocuments.deleteOne(filter, WRITE), "release");
     },
     async remove(account) {
-      const done = accountDocuments.deleteOne({ _id: account, tenant }, WRITE);
+      const done = () => accountDocuments.deleteOne({ _id: account, tenant }, WRITE);
       const { deletedCount } = (await within(done, "remove")) as { deletedCount: number };
       return deletedCount === 1;
     },
@@ -269,11 +292,12 @@ async function makeReady(
   models: readonly Model<unknown>[],
   deadline: number,
 ): Promise<void> {
-  await withDeadline(connection.asPromise(), 2 * deadline, "connect");
+  await callOut(() => connection.asPromise(), 2 * deadline, "connect");
   if (!connection.getClient().options.retryWrites) {
     throw new TypeError("store: the connection needs retryWrites=true");
   }
-  const hello = await connection.getClient().db("admin").command({ hello: 1 });
+  const admin = connection.getClient().db("admin");
+  const hello = await callOut(() => admin.command({ hello: 1 }), deadline, "hello");
   if (hello.setName === undefined && hello.msg !== "isdbgrid") {
     process.emitWarning(
       "polyfactor: MongoDB is not a replica set; a crash may lose its last writes",

@@ -1,4 +1,4 @@
-import { Router, type Request, type Response } from "express";
+import { Router, type ErrorRequestHandler, type Request, type Response } from "express";
 import type { Calls } from "../../lib/calls.ts";
 import type { AccountActing } from "../../lib/core.ts";
 import { withDeadline } from "../../lib/deadline.ts";
@@ -65,6 +65,11 @@ export function mountFamily(family: Family): Router {
       );
     });
   }
+  // Only a path of ours that cannot be decoded comes here; no handler of the host's shall log it (EX-04).
+  router.use(((_error, _req, res, _next) => {
+    const words = "The path is not valid";
+    refuse(family, undefined, res, new InputError(400, { issue: "path", words }));
+  }) satisfies ErrorRequestHandler);
   return router;
 }
 
@@ -76,9 +81,18 @@ async function answer(family: Family, row: Route, req: Request, res: Response): 
     const { status, body } = family.wire.succeed(reply);
     send(res, { ...family.wire.headers, ...(status === 401 ? CHALLENGE : {}) }, status, body);
   } catch (error) {
-    if (!(error instanceof AuthError)) family.onFault(error);
+    if (!(error instanceof AuthError)) tell(family, error);
     if (error instanceof InputError) family.calls.noteRefusal(error.reason, contextOf(req));
     refuse(family, row, res, error);
+  }
+}
+
+/** A host's own handler that fails must not keep the answer back (EX-05). */
+function tell({ onFault }: Family, fault: unknown): void {
+  try {
+    onFault(fault);
+  } catch {
+    process.emitWarning("polyfactor: onFault itself failed");
   }
 }
 

@@ -46,25 +46,19 @@ test("failureRedirect and failureMessage: every wrong proof leaves the same word
     },
   });
   const { alice, clock } = site;
-  const browser = site.browser();
-  const { post } = browser;
-  const right = totpCode(alice.secret, clock);
+  const [before, after] = [site.browser(), site.browser()];
 
-  await post("/form/code", { code: right });
-  await post("/form/login", { username: "nobody", password: alice.password });
-  await post("/form/login", { username: "alice", password: "not hers" });
-  await typePassword(browser, alice);
-  await post("/form/code", { code: wrongCode(alice.secret, clock) });
-  await post("/form/code", { code: wrongBackupCode });
-  const last = await post("/form/code", { code: "no code at all" });
+  await before.post("/form/code", { code: totpCode(alice.secret, clock) });
+  await before.post("/form/login", { username: "nobody", password: alice.password });
+  await before.post("/form/login", { username: "alice", password: "not hers" });
+  await typePassword(after, alice);
+  await after.post("/form/code", { code: wrongCode(alice.secret, clock) });
+  await after.post("/form/code", { code: wrongBackupCode });
+  const last = await after.post("/form/code", { code: "no code at all" });
 
   assert.deepEqual([last.status, last.headers.location], [302, "/again"]);
-  const lists = Object.values(await site.stored()).flatMap(({ messages = [] }) => messages);
-  assert.equal(lists.length, 3);
-  assert.deepEqual(
-    [...new Set(lists as string[])],
-    ["The name, the password or the code is wrong"],
-  );
+  const left = Object.values(await site.stored()).flatMap(({ messages }) => messages);
+  assert.deepEqual(left, Array(6).fill("The name, the password or the code is wrong"));
 });
 
 test("failureFlash is given words", async (t) => {
@@ -140,23 +134,19 @@ test("a custom callback is told of success, failure and error, and answers itsel
 });
 
 test("a callback that throws is an error of its request and not the end of the process", async (t) => {
-  const told: unknown[] = [];
-  const { browser, alice } = await openSite(t, {
+  const { browser } = await openSite(t, {
     routes({ app, authenticate }) {
       app.post("/throws", (req, res, next) => {
-        authenticate("password", {}, (error) => {
-          told.push(error);
+        authenticate("password", {}, () => {
           throw new Error("a bug of the host's");
         })(req, res, next);
       });
     },
   });
 
-  const { username, password } = alice;
-  const answer = await browser().post("/throws", { username, password });
+  const answer = await browser().post("/throws", { username: "alice", password: "not hers" });
 
   assert.deepEqual([answer.status, answer.body.error], [500, "a bug of the host's"]);
-  assert.equal(told.length, 2);
 });
 
 /** What Passport would have been told, once for each call. */
@@ -230,7 +220,7 @@ interface HostUser {
 }
 
 /** Routes whose strategies have a `user` option, names of their own and other fields; failures are told as JSON. */
-function ownRoutes(user: (subject: string) => HostUser | null): SiteOptions["routes"] {
+function ownRoutes(user: (subject: string) => HostUser | null): NonNullable<SiteOptions["routes"]> {
   return ({ app, passport, authenticate }, { auth }) => {
     const shared = { tenant: "main", user };
     const names = { nameField: "email", passwordField: "passphrase" };
@@ -241,9 +231,10 @@ function ownRoutes(user: (subject: string) => HostUser | null): SiteOptions["rou
         authenticate(name, {}, (error, found, info) => {
           if (error !== null) next(error);
           else if (!found) res.status(401).json(info);
-          else req.logIn(found, (fault) => (fault ? next(fault) : tellUser(req, res, next)));
+          else req.logIn(found, next);
         })(req, res, next);
       });
+      app.post(path, tellUser);
     }
   };
 }

@@ -127,6 +127,6 @@ test("EX-02, IV-01: fields that are no text, and a body that is none, are refuse
     answers.push(await post("/api/code", { ticket: "a.b.c", code: value }));
   }
 
-  assert.deepEqual([...new Set(answers.map(({ status }) => status))].sort(), [400, 401]);
+  assert.deepEqual([...new Set(answers.map(({ status }) => status))], [401]);
   assert.equal(hasher.verified, asked);
 });

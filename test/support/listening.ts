@@ -37,7 +37,8 @@ export interface RawAnswer {
 /** Sends bytes as they are, for requests that a client refuses to make. */
 export async function sendRaw(port: number, bytes: string | Buffer): Promise<RawAnswer> {
   const socket = connect(port, "127.0.0.1");
-  socket.end(bytes);
+  // Not ended: the server takes an end for the client's going away.
+  socket.write(bytes);
   const chunks: Buffer[] = [];
   for await (const chunk of socket) chunks.push(chunk as Buffer);
   const text = Buffer.concat(chunks).toString("utf8");
