@@ -199,12 +199,18 @@ function readOffered(code: string, { methods }: Choice): CodeForm {
   return form;
 }
 
+/** Which factor a form stands for, and which class of attempts pays for it. A new form does not compile without. */
+const FORMS: Readonly<Record<CodeForm["kind"], { method: Method; budget: BudgetName }>> = {
+  digits: { method: "totp", budget: "code" },
+  backup: { method: "backup_code", budget: "backup" },
+};
+
 function methodOf({ kind }: CodeForm): Method {
-  return kind === "digits" ? "totp" : "backup_code";
+  return FORMS[kind].method;
 }
 
 function budgetsOf({ kind }: CodeForm): BudgetName[] {
-  return ["second", kind === "digits" ? "code" : "backup"];
+  return ["second", FORMS[kind].budget];
 }
 
 function eventOf(

@@ -14,7 +14,7 @@ import type { Store, TenantStore } from "./port.ts";
 
 /** How the store uses the host's connection. */
 export interface MongooseStoreOptions {
-  /** Begins the names of the five collections. @default "polyfactor_" */
+  /** Begins the names of the four collections. @default "polyfactor_" */
   readonly prefix?: string;
   /** Days that audit events are kept. @default 365 */
   readonly auditDays?: number;

@@ -66,7 +66,11 @@ export function mountFamily(family: Family): Router {
     });
   }
   // Only a path of ours that cannot be decoded comes here; no handler of the host's shall log it (EX-04).
-  router.use(((_error, _req, res, _next) => {
+  router.use(((error, _req, res, next) => {
+    if (res.headersSent) {
+      next(error);
+      return;
+    }
     const words = "The path is not valid";
     refuse(family, undefined, res, new InputError(400, { issue: "path", words }));
   }) satisfies ErrorRequestHandler);

@@ -1,4 +1,4 @@
-import { decodeJwt, SignJWT, type JWTPayload } from "jose";
+import { decodeJwt, SignJWT } from "jose";
 import { createKeyring, type Key, type KeyPurpose } from "../../lib/crypto/keyring.ts";
 
 /** The key that the library signs one kind of token with. */
@@ -23,7 +23,7 @@ export function forge(
   const kept = Object.entries({ ...decodeJwt(token), ...claims }).filter(
     ([name]) => !without.includes(name),
   );
-  return new SignJWT(Object.fromEntries(kept) as JWTPayload)
+  return new SignJWT(Object.fromEntries(kept))
     .setProtectedHeader({ alg: "HS256", typ: "at+jwt", kid: "k1", ...header })
     .sign(key);
 }

@@ -21,8 +21,9 @@ export const SENTINEL = "sentinel-4c1d9e7b";
 async function dump({ connection }: OpenedFamily): Promise<string> {
   const accounts = await connection.collection("polyfactor_accounts").find().toArray();
   const names = await connection.collection("polyfactor_identifiers").find().toArray();
-  const kept = accounts.map(({ budgets: _budgets, ...account }) => ({
+  const kept = accounts.map((account) => ({
     ...account,
+    budgets: {},
     pending: Object.values((account.pending ?? {}) as Record<string, object>).map((pending) => ({
       ...pending,
       tries: 0,

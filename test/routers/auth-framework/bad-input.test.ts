@@ -123,7 +123,7 @@ for (const [how, host] of Object.entries(hosts)) {
         });
         sent += 1;
         const wrong = faultIn(answer, [400]);
-        const shown = `${operation.method} ${path} ${field}=${JSON.stringify(value) ?? "missing"}`;
+        const shown = `${operation.method} ${path} ${field}=${String(JSON.stringify(value))}`;
         if (wrong !== undefined) harm.push(`${shown}: ${wrong}`);
       }
     }

@@ -152,9 +152,9 @@ test("EX-04: a path that cannot be decoded is refused in the envelope, and told 
   const passedOn: unknown[] = [];
   const family = await openFamily(t, {
     behind(app) {
-      app.use(((error, _req, res, _next) => {
+      app.use(((error, _req, _res, next) => {
         passedOn.push(error);
-        res.status(418).end();
+        next(error);
       }) satisfies ErrorRequestHandler);
     },
   });

@@ -17,12 +17,9 @@ import {
   type OpenedFamily,
 } from "../../support/auth-framework.ts";
 
-async function isLive(
-  { get, post }: OpenedFamily,
-  { access, refresh }: LoggedIn,
-): Promise<boolean> {
-  const read = await get("/auth/validate", { token: access });
-  const renewed = await post("/auth/refresh", { refresh_token: refresh });
+async function isLive(family: OpenedFamily, { access, refresh }: LoggedIn): Promise<boolean> {
+  const read = await family.get("/auth/validate", { token: access });
+  const renewed = await family.post("/auth/refresh", { refresh_token: refresh });
   assert.equal(read.status, renewed.status, "access and refresh token end together");
   return read.status === 200;
 }

@@ -30,15 +30,15 @@ async function statusOf(client: Client, token: string): Promise<number> {
 
 /** Every one of these must be 401 INVALID_TOKEN, for reading and for renewing. */
 async function refuses(
-  { get, post }: OpenedFamily,
+  family: OpenedFamily,
   tokens: Readonly<Record<string, string>>,
 ): Promise<void> {
   for (const [what, token] of Object.entries(tokens)) {
-    const read = await get("/auth/validate", { token });
+    const read = await family.get("/auth/validate", { token });
     assert.deepEqual([read.status, read.error.code], [401, "INVALID_TOKEN"], what);
     // A good token of nobody's is as good as one that is logged out already.
     if (/^su|^sid/.test(what)) continue;
-    const out = await post("/auth/logout", undefined, { token });
+    const out = await family.post("/auth/logout", undefined, { token });
     assert.equal(out.status, 401, `logout with ${what}`);
   }
 }
