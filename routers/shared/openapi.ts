@@ -26,9 +26,23 @@ export function openApiOf(routes: readonly Route[], info: ApiInfo): OpenApiDocum
   const schemas: Record<string, JsonSchema> = {};
   const refer = (schema: z.ZodType, io: "input" | "output"): JsonSchema => {
     const [name] = Object.entries(info.schemas).find(([, known]) => known === schema) ?? [];
-    if (name === undefined) return jsonSchemaOf(schema, io);
-    schemas[name] ??= jsonSchemaOf(schema, io);
+    if (name === undefined) return withParts(schema, io);
+    schemas[name] ??= withParts(schema, io);
     return { $ref: `#/components/schemas/${name}` };
+  };
+  // A schema whose parts have names refers to them.
+  const withParts = (schema: z.ZodType, io: "input" | "output"): JsonSchema => {
+    const whole = jsonSchemaOf(schema, io) as JsonSchema & { properties?: object };
+    const isNamed = (part: unknown): part is z.ZodType =>
+      Object.values(info.schemas).some((known) => known === part);
+    if (schema instanceof z.ZodArray && isNamed(schema.element)) {
+      return { ...whole, items: refer(schema.element, io) };
+    }
+    if (!(schema instanceof z.ZodObject)) return whole;
+    const parts = Object.entries(schema.shape).flatMap(([name, part]) =>
+      isNamed(part) ? [[name, refer(part, io)] as const] : [],
+    );
+    return { ...whole, properties: { ...whole.properties, ...Object.fromEntries(parts) } };
   };
 
   for (const route of routes) {
@@ -83,17 +97,10 @@ function bodyOf({ body, bodyOptional = false }: Route, refer: Refer): object {
 function responsesOf({ answer, refusals }: Route, info: ApiInfo, refer: Refer): object {
   const refusal = { description: "Refused", content: json(refer(info.refusal, "output")) };
   return {
-    200: { description: "Done", content: json(jsonWithin(info.envelope(answer), answer, refer)) },
+    200: { description: "Done", content: json(refer(info.envelope(answer), "output")) },
     ...Object.fromEntries(refusals.map((status) => [status, refusal])),
     default: refusal,
   };
-}
-
-/** The envelope's schema, with its inner part by reference where that has a name. */
-function jsonWithin(envelope: z.ZodType, answer: z.ZodType, refer: Refer): JsonSchema {
-  const whole = jsonSchemaOf(envelope, "output") as { properties?: Record<string, unknown> };
-  if (whole.properties?.data === undefined) return whole;
-  return { ...whole, properties: { ...whole.properties, data: refer(answer, "output") } };
 }
 
 function json(schema: JsonSchema): object {

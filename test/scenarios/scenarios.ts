@@ -66,15 +66,15 @@ async function enter(client: ScenarioClient, world: World, { secret }: Setup): P
   return session;
 }
 
-const joined = ["registration success", "login success"];
+const joined = ["registration success", "login success", "session_start success"];
 const withApp = [...joined, "enrolment_begin success", "factor_added success"];
-const entered = ["login success", "second_factor success"];
+const entered = [...withApp, "login success", "second_factor success", "session_start success"];
 
 /** What every family lets a person do, and what none does. */
 export const scenarios: readonly Scenario[] = [
   {
     title: "a person registers and logs in, and nobody else gets the name",
-    trail: ["registration success", "login success"],
+    trail: joined,
     async tell(client) {
       assert.equal(await client.register(alice), "done");
       const session = sessionOf(await client.login(alice));
@@ -103,9 +103,12 @@ export const scenarios: readonly Scenario[] = [
       ...joined,
       "enrolment_begin success",
       "login success",
+      "session_start success",
       "factor_added refused wrong",
       "factor_added success",
-      ...entered,
+      "login success",
+      "second_factor success",
+      "session_start success",
     ],
     async tell(client, world) {
       const session = await join(client);
@@ -145,6 +148,7 @@ export const scenarios: readonly Scenario[] = [
       "login success",
       "second_factor refused replayed",
       "second_factor success",
+      "session_start success",
       "login success",
       "second_factor refused replayed",
     ],
@@ -166,7 +170,7 @@ export const scenarios: readonly Scenario[] = [
   },
   {
     title: "a login that is finished cannot be finished again, whatever the code",
-    trail: [...withApp, ...entered, "second_factor refused gone"],
+    trail: [...entered, "second_factor refused gone"],
     async tell(client, world) {
       const { setup } = await joinWithApp(client, world);
       const pending = pendingOf(await client.login(alice));
@@ -198,6 +202,7 @@ export const scenarios: readonly Scenario[] = [
       "login success",
       "second_factor success",
       "backup_code_used success recovery",
+      "session_start success",
       "login success",
       "second_factor refused wrong",
     ],
@@ -245,6 +250,7 @@ export const scenarios: readonly Scenario[] = [
       "second_factor refused wrong",
       "second_factor success",
       "backup_code_used success recovery",
+      "session_start success",
     ],
     async tell(client, world) {
       const { session, setup } = await joinWithApp(client, world);
@@ -259,12 +265,12 @@ export const scenarios: readonly Scenario[] = [
   {
     title: "switching the second factor off takes password and code, and ends the other sessions",
     trail: [
-      ...withApp,
       ...entered,
       "factor_removed refused wrong_password",
       "factor_removed refused wrong",
       "factor_removed success",
       "login success",
+      "session_start success",
     ],
     async tell(client, world) {
       const { session, setup } = await joinWithApp(client, world);
@@ -285,13 +291,13 @@ export const scenarios: readonly Scenario[] = [
   {
     title: "a new app takes the place of the old one, and ends the other sessions",
     trail: [
-      ...withApp,
       ...entered,
       "enrolment_begin success",
       "factor_added success",
       "login success",
       "second_factor refused wrong",
       "second_factor success",
+      "session_start success",
     ],
     async tell(client, world) {
       const { session, setup: old } = await joinWithApp(client, world);
@@ -312,10 +318,12 @@ export const scenarios: readonly Scenario[] = [
     trail: [
       ...joined,
       "login success",
+      "session_start success",
       "password_change refused wrong_password",
       "password_change success",
       "login refused wrong_password",
       "login success",
+      "session_start success",
     ],
     async tell(client, world) {
       const session = await join(client);
@@ -349,7 +357,7 @@ export const scenarios: readonly Scenario[] = [
   },
   {
     title: "one sees one's sessions and ends another one",
-    trail: [...joined, "login success", "session_end success"],
+    trail: [...joined, "login success", "session_start success", "session_end success"],
     async tell(client) {
       const session = await join(client);
       const other = sessionOf(await client.login(alice));
@@ -407,9 +415,14 @@ export const scenarios: readonly Scenario[] = [
       ...withApp,
       "login success",
       "login success",
-      ...Array.from({ length: 5 }, () => "second_factor refused wrong"),
+      "second_factor refused wrong",
+      "second_factor refused wrong",
+      "second_factor refused wrong",
+      "second_factor refused wrong",
+      "second_factor refused wrong",
       "second_factor refused too_many_attempts",
       "second_factor success",
+      "session_start success",
     ],
     async tell(client, world) {
       const { setup } = await joinWithApp(client, world);
@@ -430,9 +443,14 @@ export const scenarios: readonly Scenario[] = [
     title: "five wrong passwords make the right one wait",
     trail: [
       ...joined,
-      ...Array.from({ length: 5 }, () => "login refused wrong_password"),
+      "login refused wrong_password",
+      "login refused wrong_password",
+      "login refused wrong_password",
+      "login refused wrong_password",
+      "login refused wrong_password",
       "login refused too_many_attempts",
       "login success",
+      "session_start success",
     ],
     async tell(client, world) {
       await join(client);
@@ -447,7 +465,12 @@ export const scenarios: readonly Scenario[] = [
   },
   {
     title: "a disabled account is out at once, and cannot come back",
-    trail: [...joined, "administration success disable", "login refused disabled"],
+    trail: [
+      ...joined,
+      "administration unknown disable",
+      "administration success disable",
+      "login refused disabled",
+    ],
     async tell(client, world) {
       const session = await join(client);
 

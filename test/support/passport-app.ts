@@ -1,7 +1,8 @@
-import { createRequire } from "node:module";
 import type { TestContext } from "node:test";
 import express from "express";
 import expressSession from "express-session";
+// @ts-expect-error version 4 comes without types, and has what is used here
+import express4 from "express4";
 import passport, {
   type AuthenticateCallback,
   type AuthenticateOptions,
@@ -10,10 +11,10 @@ import passport, {
 import supertest from "supertest";
 import { listen } from "./listening.ts";
 
-/** The frameworks that a host may have; version 4 comes without types and has what is used here. */
+/** The frameworks that a host may have. */
 export const frameworks = {
   "Express 5": express,
-  "Express 4": createRequire(import.meta.url)("express4") as typeof express,
+  "Express 4": express4 as typeof express,
 } as const;
 
 /** A host's app with Passport, on a socket. */

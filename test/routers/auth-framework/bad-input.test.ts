@@ -91,6 +91,10 @@ function badFields({
   });
 }
 
+function shownAs(value: unknown): string {
+  return value === undefined ? "missing" : JSON.stringify(value);
+}
+
 /** A body of this operation that would be good. */
 function goodBody(
   { schema: { properties = {} } }: Operation,
@@ -123,7 +127,7 @@ for (const [how, host] of Object.entries(hosts)) {
         });
         sent += 1;
         const wrong = faultIn(answer, [400]);
-        const shown = `${operation.method} ${path} ${field}=${String(JSON.stringify(value))}`;
+        const shown = `${operation.method} ${path} ${field}=${shownAs(value)}`;
         if (wrong !== undefined) harm.push(`${shown}: ${wrong}`);
       }
     }

@@ -181,18 +181,28 @@ test("IV-08: no form takes long to refuse: 100 kB of the worst text for each fie
     if (!name.endsWith("Request")) continue;
     for (const text of adversarial) {
       const body = Object.fromEntries(Object.keys(schema.shape).map((field) => [field, text]));
-      const began = performance.now();
-      schema.safeParse(body);
-      assert.ok(performance.now() - began < 25, `${name} ${text.slice(0, 6)}`);
+      const took = fastest(() => schema.safeParse(body));
+      assert.ok(took < 25, `${name} ${text.slice(0, 6)}`);
     }
   }
   for (const text of adversarial) {
-    const began = performance.now();
-    orRefused(() => canonicalName(text));
-    orRefusedAddress(text);
-    assert.ok(performance.now() - began < 25, text.slice(0, 6));
+    const took = fastest(() => {
+      orRefused(() => canonicalName(text));
+      orRefusedAddress(text);
+    });
+    assert.ok(took < 25, text.slice(0, 6));
   }
 });
+
+/** Milliseconds of the fastest of five runs: what other work on the machine adds is not the form's. */
+function fastest(work: () => unknown): number {
+  const times = Array.from({ length: 5 }, () => {
+    const began = performance.now();
+    work();
+    return performance.now() - began;
+  });
+  return Math.min(...times);
+}
 
 async function schemas() {
   const all = await import("../../../routers/auth-framework/schemas.ts");

@@ -77,7 +77,7 @@ test("EX-08, SE-11: every route answers with the documented headers and no-store
 test("EX-08: a limit, a step-up, a conflict and a failed dependency have the same headers", async (t) => {
   const family = await openFamily(t, {
     faulty: true,
-    auth: { throttle: { limit: 3 }, policy: { secondFactor: "required" } },
+    auth: { throttle: { limit: 4 }, policy: { secondFactor: "required" } },
     router: {
       authorities({ username }) {
         if (username === "faulty") throw new Error("a fault of the host's");

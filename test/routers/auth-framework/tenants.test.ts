@@ -112,7 +112,7 @@ test("MT-01: the seed of one account opens nothing under another: swapped cipher
     email: "bob@example.org",
   });
   const { totp = {} } = await family.account(second.id);
-  const [[device, { seed }]] = Object.entries(totp) as [[string, { seed: string }]];
+  const [[device, { seed }]] = Object.entries(totp) as unknown as [[string, { seed: string }]];
   const [own = ""] = Object.keys((await family.account(first.id)).totp ?? {});
   assert.notEqual(device, own);
   await family.tamper(first.id, { $set: { [`totp.${own}.seed`]: seed } });
