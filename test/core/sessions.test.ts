@@ -309,6 +309,19 @@ test("MC-01, MC-02: the ticket of a pending login opens nothing but its second s
   assert.ok(!JSON.stringify(await opened.account(alice.id)).includes(secret));
 });
 
+test("MC-02: a ticket whose secret is another opens nothing, although account and entry are right", async (t) => {
+  const opened = await openAuth(t);
+  const { calls, clock } = opened;
+  const alice = await registerWithTotp(opened);
+  const ticket = ticketIn(await logIn(calls, alice));
+  const [subject = "", entry = ""] = Buffer.from(ticket, "base64url").toString().split("\n");
+  const forged = Buffer.from([subject, entry, "A".repeat(43)].join("\n")).toString("base64url");
+
+  const code = await refusal(submitCode(calls, forged, totpCode(alice.secret, clock)));
+
+  assert.equal(code, "invalid_ticket");
+});
+
 test("MC-03: the account of a login is the ticket's, whoever's code and name are given", async (t) => {
   const opened = await openAuth(t);
   const { calls, clock } = opened;
@@ -467,6 +480,26 @@ test("SE-08: a session that was ended cannot keep itself while it ends the other
 
   assert.equal(code, "conflict");
   assert.deepEqual(await alive(opened, [own, other]), [false, true]);
+});
+
+test("INV-5: a session that was ended changes nothing any more, whatever it was about to", async (t) => {
+  const opened = await openAuth(t);
+  const { calls } = opened;
+  const { acting, id } = await registerWithTotp(opened);
+  await calls.revokeSession(acting, acting.sessionId, browser);
+  const before = await opened.account(id);
+
+  const outcomes = await tally([
+    calls.enrolTotp(acting, {}, browser),
+    calls.replaceBackupCodes(acting, "long", browser),
+    calls.removeTotp(acting, {}, browser),
+    calls.updateProfile(acting, { firstName: "Mallory" }, browser),
+    calls.updateProfile(acting, { email: "mallory@example.org" }, browser),
+  ]);
+
+  assert.equal(outcomes.ok, undefined);
+  const after = await opened.account(id);
+  assert.deepEqual({ ...after, budgets: {} }, { ...before, budgets: {} });
 });
 
 test("JW-13: a refresh token that was spent meanwhile is not revived by whoever ends the other sessions", async (t) => {
@@ -737,6 +770,18 @@ test("SE-08: a host ends the sessions of an account, or removes it with everythi
   assert.deepEqual([ended, await alive(opened, [next])], [[false], [false]]);
   assert.equal(await connection.collection("polyfactor_identifiers").countDocuments(), 0);
   assert.notEqual((await registerAlice(calls)).id, person.id);
+});
+
+test("INV-7: a name that leads to an account which does not list it opens nothing, in the time of any other", async (t) => {
+  const opened = await openAuth(t);
+  const person = await registerAlice(opened.calls);
+  await opened.tamper(person.id, { $set: { names: {} } });
+  const before = opened.hasher.verified;
+
+  const code = await refusal(logIn(opened.calls, person));
+
+  assert.deepEqual([code, opened.hasher.verified - before], ["invalid_credentials", 1]);
+  assert.equal((await opened.account(person.id)).budgets?.password?.fails, undefined);
 });
 
 test("a host removes every second factor: the owner is told, and the next login needs none", async (t) => {

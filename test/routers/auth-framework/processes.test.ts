@@ -201,7 +201,7 @@ async function told(call: Promise<{ status: number }>): Promise<Told> {
   return status === 200 ? "ok" : status === 0 || status >= 500 ? "unknown" : "refused";
 }
 
-for (const answered of [0, 1, 4, 8, 12, 16]) {
+for (const answered of [0, 1, 8, 14]) {
   test(`FT-03: kill -9 in the middle, after ${answered} of twenty answers, leaves no code good twice, no name held twice or for ever, no session unproved`, async (t) => {
     const database = await openDatabase(t);
     const clock = sharedClock();
@@ -237,13 +237,13 @@ for (const answered of [0, 1, 4, 8, 12, 16]) {
     await app.child.ended;
 
     const next = await startApp(t, database, { clock });
-    clock.advance(120_000);
-    await next.child.ask({ advance: 120_000 });
     const accounts = database.connection.collection("polyfactor_accounts");
 
     // INV-1: with everything that was told before, no code is good more than once.
     const after: Told[] = [];
     for (const code of codes) {
+      // Trying what is spent costs an attempt: the longest delay passes.
+      await next.child.ask({ advance: 900_000 });
       const challenge = await challengeOf(next);
       after.push(await told(finishLogin(next, { challenge, code })));
     }
