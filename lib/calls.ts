@@ -77,6 +77,7 @@ export interface Factors<A extends Acting = Acting> {
   noteRefusal(reason: string, context: Context): void;
   /** The acting session. */
   session(acting: A): Session;
+  /** The live sessions of the acting account, newest first. */
   sessions(acting: A): readonly Session[];
   /** `not_found` */
   revokeSession(acting: A, sessionId: string, context: Context): Promise<void>;
@@ -119,6 +120,7 @@ export interface Factors<A extends Acting = Acting> {
   ): Promise<void>;
   /** New backup codes. `not_enrolled`, `step_up_required`, `conflict`. */
   replaceBackupCodes(acting: A, form: BackupCodeForm, context: Context): Promise<readonly string[]>;
+  /** The second factors of the acting account. */
   status(acting: A): FactorStatus;
   /** `wrong_password`, `password_…`, `step_up_required`, `too_many_attempts`. */
   changePassword(
@@ -132,6 +134,7 @@ export interface Factors<A extends Acting = Acting> {
 export interface Calls extends Factors<AccountActing> {
   /** `invalid_input`, `password_…`, `name_taken`, `rate_limited`. */
   register(registration: Registration, context: Context): Promise<Registered>;
+  /** The acting account as its owner sees it. */
   profile(acting: AccountActing): Profile;
   /** `invalid_input`, `step_up_required` for a new address, `conflict`. */
   updateProfile(acting: AccountActing, change: ProfileChange, context: Context): Promise<Profile>;
@@ -148,10 +151,13 @@ export interface Calls extends Factors<AccountActing> {
   import(account: administration.ImportedAccount): Promise<{ readonly id: string }>;
   /** The host's own: refuse logins, end every session. `not_found` */
   disable(accountId: string): Promise<void>;
+  /** The host's own: let a disabled account log in again. `not_found`, `conflict` */
   enable(accountId: string): Promise<void>;
   /** The host's own: open what too many failures have closed. `not_found` */
   unlock(accountId: string): Promise<void>;
+  /** The host's own: delete the account, then its names. `not_found` */
   remove(accountId: string): Promise<void>;
+  /** The host's own: end every session and pending login. `not_found` */
   endSessions(accountId: string): Promise<void>;
   /** The host's own: remove every second factor. `not_found` */
   resetFactors(accountId: string): Promise<void>;

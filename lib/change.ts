@@ -34,13 +34,17 @@ export interface Change {
 
 /** A change under construction. Every method answers a new one. */
 export interface ChangeBuilder extends Change {
+  /** The test must hold at the path. */
   when(path: Path, test: Test): ChangeBuilder;
   /** Holds where at least one of the given changes' conditions hold; their effects are not taken. */
   whenAny(branches: readonly Change[]): ChangeBuilder;
   /** The value at `path` is still the one that was seen: equal, or still absent. */
   whenSame(path: Path, seen: string | number | boolean | undefined): ChangeBuilder;
+  /** The value at the path becomes this. */
   set(path: Path, value: Stored | object): ChangeBuilder;
+  /** The number at the path grows by this; an absent one starts at 0. */
   add(path: Path, by: number): ChangeBuilder;
+  /** What is at the path goes. */
   unset(path: Path): ChangeBuilder;
   /** Conditions and effects of both. */
   and(other: Change): ChangeBuilder;

@@ -38,6 +38,7 @@ export interface FactorsOptions {
   readonly notify?: (subject: string, kind: MessageKind) => Promise<void>;
   /** Where audit events go. @default nowhere */
   readonly audit?: AuditSink;
+  /** @default the system's clock */
   readonly clock?: () => Date;
 }
 

@@ -13,6 +13,7 @@ export interface Allowance {
 
 /** Counts attempts per client address, in this process or in a store that several share (TH-08). */
 export interface Throttle {
+  /** Count one attempt of an address. */
   take(address: string, now: number): Promise<Allowance>;
   /** Undo a take; of a window that has ended there is nothing to undo. */
   giveBack(address: string, taken: Allowance): Promise<void>;

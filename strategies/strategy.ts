@@ -72,11 +72,6 @@ interface Actions {
   readonly error: (error: unknown) => void;
 }
 
-/** What `passport.authenticate` hands on of its options, as far as it matters here. */
-interface PassportOptions {
-  readonly session?: boolean;
-}
-
 type Pending = Extract<Progress, { status: "pending" }>;
 type Complete = Extract<Progress, { status: "complete" }>;
 
@@ -109,7 +104,7 @@ export abstract class FactorStrategy<User> extends PassportStrategy {
   abstract attempt(req: Request, options?: AttemptContext): Promise<Progress>;
 
   /** Passport's way in. With `session: false` nothing is kept in the host's session. */
-  authenticate(req: Request, { session = true }: PassportOptions = {}): void {
+  authenticate(req: Request, { session = true }: { readonly session?: boolean } = {}): void {
     // Taken before the first await and kept off `this`: one instance serves overlapping requests.
     const actions = actionsOf(this as unknown as Actions);
     // The outcome is told after the race with the deadline, so that one that comes late is never told.
@@ -159,6 +154,7 @@ export abstract class FactorStrategy<User> extends PassportStrategy {
     };
   }
 
+  /** What the request knows about its sender, unless the caller has said it. */
   protected contextOf(req: Request, { context }: AttemptContext): Context {
     return context ?? contextOf(req);
   }

@@ -17,6 +17,8 @@ export interface Message {
 
 /** Sends messages. Rejects where the message was not taken. */
 export interface Delivery {
+  /** Send one message. Rejects where it was not taken. */
   deliver(message: Message): Promise<void>;
+  /** Let go of what the delivery holds open. */
   close?(): Promise<void>;
 }

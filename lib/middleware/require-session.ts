@@ -2,7 +2,6 @@ import type { NextFunction, Request, RequestHandler, Response } from "express";
 import type { Auth } from "../auth.ts";
 import type { Factors } from "../calls.ts";
 import type { Acting, Session } from "../core.ts";
-import { withDeadline } from "../deadline.ts";
 import { AuthError } from "../errors.ts";
 import type { Requirement } from "../flows/acting.ts";
 import type { Level } from "../policy.ts";
@@ -25,9 +24,6 @@ export interface AuthInfo {
   /** For calls on `auth.tenant(…)` or factors, e.g. `enrolTotp(acting, …)`. */
   readonly acting: Acting;
 }
-
-/** Milliseconds after which a session that was not found out about is answered as an error (EX-05). */
-const DEADLINE = 10_000;
 
 /** What a route needs. */
 export interface RequireSessionOptions extends Requirement {
@@ -58,7 +54,7 @@ export function requireSession(
   const requirement = { level, ...(maxAge === undefined ? {} : { maxAge }) };
 
   const identify = async (req: Request): Promise<AuthInfo> => {
-    const acting = await withDeadline(find(factors, req, requirement), DEADLINE, "session");
+    const acting = await find(factors, req, requirement);
     return describe(acting, factors.session(acting), tenant ?? "");
   };
 

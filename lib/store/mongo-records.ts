@@ -8,8 +8,15 @@ type Document = Record<string, unknown>;
 
 /** The few methods of the driver's collection that records need. mongoose's `Model.collection` has them. */
 export interface NativeCollection {
-  findOne(filter: object, options: object): PromiseLike<Document | null>;
-  findOneAndUpdate(filter: object, update: object, options: object): PromiseLike<Document | null>;
+  /** As the driver's. */
+  findOne(filter: object, options: object): PromiseLike<Record<string, unknown> | null>;
+  /** As the driver's. */
+  findOneAndUpdate(
+    filter: object,
+    update: object,
+    options: object,
+  ): PromiseLike<Record<string, unknown> | null>;
+  /** As the driver's. */
   updateOne(filter: object, update: object, options: object): PromiseLike<unknown>;
 }
 
@@ -22,11 +29,11 @@ export interface MongoRecordsOptions {
   /** Milliseconds that one call may take. @default 3000 */
   readonly deadline?: number;
   /** What every filter holds beside `_id`, e.g. a tenant. @default nothing */
-  readonly where?: Readonly<Document>;
+  readonly where?: Readonly<Record<string, unknown>>;
   /** Whether the first charge makes the document; for names that nobody has, never for users. @default false */
   readonly create?: boolean;
   /** Fields that every charge sets beside its own, e.g. the date a TTL index goes by. @default none */
-  readonly touch?: () => Readonly<Document>;
+  readonly touch?: () => Readonly<Record<string, unknown>>;
 }
 
 /** Set on every write by us, whatever the host's connection says: a `w: 1` spend can come back (C-2). */

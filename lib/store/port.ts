@@ -22,6 +22,7 @@ export interface TenantStore {
   readonly unknown: Records;
   /** The account a name points at, by one upsert for known and unknown names alike (EN-02). */
   resolve(key: string): Promise<string | null>;
+  /** Make an account document that is swept at `expiresAt` unless it is activated before. */
   insert(id: string, account: Omit<Account, "tenant">, expiresAt: number): Promise<void>;
   /**
    * Point a name at an account; false where it is another's. A pointer that its account does not list is
@@ -44,9 +45,11 @@ export interface SendLimit {
 
 /** The database behind `createAuth`. */
 export interface Store {
+  /** The accounts and names of one tenant. */
   tenant(id: string): TenantStore;
   /** Count one message against a destination or a tenant; false once a limit is passed (TH-08). */
   countSend(key: string, limit: SendLimit, now: number): Promise<boolean>;
+  /** Write events to the trail; one that was written before is not written again. */
   appendAudit(events: readonly AuditEvent[]): Promise<void>;
   /** Make and check indexes, check the connection. @throws TypeError, Error naming what is wrong. */
   ready(): Promise<void>;

@@ -196,6 +196,7 @@ for (const failure of failures) {
         [answer.status, answer.headers["retry-after"], answer.body.code, answer.sid],
         [503, "1", "unavailable", undefined],
       );
+      assert.equal(answer.text.includes("a dependency failed"), false);
       assert.deepEqual(unhandled, []);
       const browser = site.browser();
       await login(browser);
