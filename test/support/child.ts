@@ -25,10 +25,19 @@ export interface Child {
 export function startChild(
   t: TestContext,
   file: string,
-  { env = {}, imports = [] }: { env?: NodeJS.ProcessEnv; imports?: readonly string[] } = {},
+  {
+    env = {},
+    imports = [],
+    flags = [],
+  }: {
+    env?: NodeJS.ProcessEnv;
+    imports?: readonly string[];
+    /** Of Node.js. */
+    flags?: readonly string[];
+  } = {},
 ): Child {
   const preloaded = ["tsx", ...imports].flatMap((one) => ["--import", one]);
-  const child = spawn(process.execPath, [...preloaded, join(root, file)], {
+  const child = spawn(process.execPath, [...flags, ...preloaded, join(root, file)], {
     cwd: root,
     env: { ...process.env, NODE_TEST_CONTEXT: undefined, ...env },
     stdio: ["ignore", "pipe", "pipe", "ipc"],

@@ -253,6 +253,8 @@ test("IV-04: a registration and a profile set nothing but their own fields", asy
   assert.deepEqual([profile.data.email_verified, profile.data.mfa_enabled], [false, false]);
 });
 
+const routes = ["/auth/login", "/auth/register", "/mfa/verify", "/mfa/disable", "/auth/refresh"];
+
 const pollution: readonly string[] = [
   '{"__proto__":{"polluted":true}}',
   '{"constructor":{"prototype":{"polluted":true}}}',
@@ -266,15 +268,11 @@ test("IV-03: a body with __proto__ or constructor pollutes nothing and stands in
   const { family, session } = watched;
 
   for (const body of pollution) {
-    for (const path of [
-      "/auth/login",
-      "/auth/register",
-      "/mfa/verify",
-      "/mfa/disable",
-      "/auth/refresh",
-    ]) {
+    for (const path of routes) {
       const { status } = await family.post(path, body, { token: session.access });
-      assert.ok([400, 401].includes(status), `${path} ${body}: ${status}`);
+      // Only what stands in the body itself is there.
+      const complete = path === "/auth/login" && body.startsWith('{"username"');
+      assert.equal(status, complete ? 401 : 400, `${path} ${body}`);
       assert.equal(({} as Record<string, unknown>).polluted, undefined);
     }
   }

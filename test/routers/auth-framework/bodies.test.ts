@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { gzipSync } from "node:zlib";
 import type { ErrorRequestHandler } from "express";
-import { openFamily } from "../../support/auth-framework.ts";
+import { alice, openFamily } from "../../support/auth-framework.ts";
 import { requestText, sendRaw } from "../../support/listening.ts";
 import { hosts, SENTINEL, unharmed, watch } from "../../support/watched.ts";
 
@@ -146,6 +146,21 @@ for (const depth of [33, 5_000, 10_000, 200_000]) {
       });
     }
   }
+}
+
+for (const [how, host] of Object.entries(hosts)) {
+  test(`EX-03: ${how}: a login that is good but for 33 levels under a key nobody reads is refused`, async (t) => {
+    const { family } = await watch(t, host);
+    const { username, password } = alice;
+    const logInWith = (levels: number) => {
+      const nested: unknown = JSON.parse("[".repeat(levels) + "]".repeat(levels));
+      return family.post("/auth/login", { username, password, nested });
+    };
+
+    assert.equal((await logInWith(31)).status, 200);
+    const refused = await logInWith(33);
+    assert.deepEqual([refused.status, refused.error.code], [400, "VALIDATION_ERROR"]);
+  });
 }
 
 test("EX-04: a path that cannot be decoded is refused in the envelope, and told to no error handler", async (t) => {
