@@ -19,15 +19,17 @@ import { refreshSession, type Refreshed } from "./flows/refresh.ts";
 import { disableSecondFactors, removeTotp } from "./flows/removal.ts";
 import { factorStatus, type FactorStatus } from "./flows/status.ts";
 import { resendVerification, sendVerification, verifyEmail } from "./flows/email-address.ts";
+import { describeSession } from "./flows/gate.ts";
 import { begin, login } from "./flows/login.ts";
 import { unlockByToken } from "./flows/mail.ts";
 import { changePassword } from "./flows/password.ts";
 import { profileOf, updateProfile, type Profile, type ProfileChange } from "./flows/profile.ts";
 import { register, type Registered, type Registration } from "./flows/registration.ts";
-import { stepUp, submit, type Choice, type SecondProof } from "./flows/second-factor.ts";
+import { stepUp } from "./flows/step-up.ts";
+import { submit } from "./flows/second-factor.ts";
+import { type Choice, type SecondProof } from "./flows/code-attempt.ts";
 import {
   authenticate,
-  describe,
   findSession,
   listSessions,
   revokeSession,
@@ -45,6 +47,8 @@ export interface Submission {
  * refusal is an `AuthError`; which codes a call can give stands with it.
  */
 export interface Factors<A extends Acting = Acting> {
+  /** Whether somebody can be found by a name, which passwords need. */
+  readonly hasNames: boolean;
   /** The first factor by name and password. `invalid_credentials`, `too_many_attempts`, `rate_limited`. */
   login(name: string, proof: { readonly password: string }, context: Context): Promise<Progress>;
   /**
@@ -166,6 +170,7 @@ export interface Calls extends Factors<AccountActing> {
 /** The flows, bound to a core. */
 export function bindFactors<A extends Acting>(core: Core): Factors<A> {
   return {
+    hasNames: core.directory !== undefined,
     login: (name, proof, context) => login(core, name, proof, context),
     begin: (subject, { amr }, context) =>
       begin(core, subject, amr === undefined ? {} : { amr: amr.join(" ") }, context),
@@ -182,7 +187,7 @@ export function bindFactors<A extends Acting>(core: Core): Factors<A> {
     noteRefusal: (reason, context) => {
       core.audit.record({ type: "request_refused", outcome: "refused", reason }, context);
     },
-    session: (acting) => describe(core, acting),
+    session: (acting) => describeSession(core, acting),
     sessions: (acting) => listSessions(core, acting),
     revokeSession: (acting, id, context) => revokeSession(core, acting, id, context),
     revokeSessions: (acting, scope, context) => revokeSessions(core, acting, scope, context),

@@ -136,7 +136,10 @@ function directoryOf(find: (name: string) => Promise<string | null>, unknown: Re
     unknown,
     find: async (name) => ({
       key: keyOf(name),
-      subject: await callOut(async () => find(name), DEADLINE, "find"),
+      // `undefined` is what `?.id` of nobody is.
+      subject:
+        (await callOut<string | null | undefined>(async () => find(name), DEADLINE, "find")) ??
+        null,
     }),
   };
 }

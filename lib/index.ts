@@ -67,7 +67,7 @@ export {
 export type { Delivery, Message } from "./delivery/port.ts";
 export type { MessageKind } from "./delivery/messages.ts";
 export type { BackupCodeForm } from "./factors/backup-code.ts";
-export type { Choice, SecondProof } from "./flows/second-factor.ts";
+export type { Choice, SecondProof } from "./flows/code-attempt.ts";
 export type { ImportedAccount } from "./flows/administration.ts";
 export type { Confirmed, ConfirmOptions, TotpSetup, TotpSetupOptions } from "./flows/enrolment.ts";
 export type { FactorStatus } from "./flows/status.ts";

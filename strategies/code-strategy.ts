@@ -5,7 +5,7 @@ import type { Factors } from "../lib/calls.ts";
 import type { Progress } from "../lib/core.ts";
 import type { Handle } from "../lib/crypto/ticket.ts";
 import { AuthError } from "../lib/errors.ts";
-import type { SecondProof } from "../lib/flows/second-factor.ts";
+import type { SecondProof } from "../lib/flows/code-attempt.ts";
 import { actingIn, keptIn } from "../lib/middleware/host-session.ts";
 import {
   FactorStrategy,

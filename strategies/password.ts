@@ -29,13 +29,14 @@ export interface PasswordAttempt extends AttemptContext {
  * The first factor by name and password, registered as `password`.
  *
  * Right password and no second factor: success. Right password and a second factor: the login is
- * pending, and `secondFactor` says where to go. @throws TypeError for a missing tenant.
+ * pending, and `secondFactor` says where to go. @throws TypeError for a missing tenant, or factors made without `find`.
  */
 export class PasswordStrategy<User = SubjectUser> extends FactorStrategy<User> {
   private readonly fields: { readonly name: string; readonly password: string };
 
   constructor(source: Auth | Factors, options: PasswordStrategyOptions<User> = {}) {
     super(source, "password", options);
+    if (!this.factors.hasNames) throw new TypeError("find: createFactors needs it for passwords");
     const { nameField = "username", passwordField = "password" } = options;
     this.fields = { name: nameField, password: passwordField };
   }

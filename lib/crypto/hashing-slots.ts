@@ -13,6 +13,12 @@ export interface HashingSlotsOptions {
    * @default 100
    */
   readonly queue?: number;
+  /**
+   * Milliseconds that a caller waits for a slot. Less than a request may take: nobody is charged, and nothing hashed,
+   * for an answer that has gone out already.
+   * @default 4000
+   */
+  readonly patience?: number;
 }
 
 /** The right to hash, given to a bounded number of callers at a time. */
@@ -20,7 +26,7 @@ export interface HashingSlots {
   /**
    * Waits for a slot, first come, first served. Take it before the attempt is charged and call the returned function
    * after the verification; calling it again does nothing.
-   * @throws {AuthError} `unavailable`, retry after 1 s, when the queue is full.
+   * @throws {AuthError} `unavailable`, retry after 1 s, when the queue is full or does not move.
    */
   take(): Promise<() => void>;
 }
@@ -32,6 +38,7 @@ export interface HashingSlots {
 export function createHashingSlots({
   slots = 4,
   queue = 100,
+  patience = 4000,
 }: HashingSlotsOptions = {}): HashingSlots {
   if (!Number.isInteger(slots) || slots < 1) {
     throw new TypeError("hashing: slots must be a whole number of at least 1");
@@ -40,6 +47,8 @@ export function createHashingSlots({
     throw new TypeError("hashing: queue must be a whole number of at least 0");
   }
 
+  const full = (reason: string): AuthError =>
+    new AuthError("unavailable", { reason, retryAfter: 1 });
   const waiting: ((release: () => void) => void)[] = [];
   let free = slots;
 
@@ -62,12 +71,18 @@ export function createHashingSlots({
         return Promise.resolve(occupy());
       }
       if (waiting.length >= queue) {
-        return Promise.reject(
-          new AuthError("unavailable", { reason: "hash_queue_full", retryAfter: 1 }),
-        );
+        return Promise.reject(full("hash_queue_full"));
       }
-      return new Promise((resolve) => {
-        waiting.push(resolve);
+      return new Promise((resolve, reject) => {
+        const turn = (release: () => void): void => {
+          clearTimeout(timer);
+          resolve(release);
+        };
+        const timer = setTimeout(() => {
+          waiting.splice(waiting.indexOf(turn), 1);
+          reject(full("hash_queue_slow"));
+        }, patience);
+        waiting.push(turn);
       });
     },
   };

@@ -1,11 +1,12 @@
-import type { SessionEntry } from "../account.ts";
-import { commitUnchanged } from "../attempt.ts";
+import type { BudgetName, FactorRecord, SessionEntry } from "../account.ts";
+import { attempt, commitUnchanged, type Decision } from "../attempt.ts";
+import type { AuditEntry } from "../audit.ts";
 import { change, type ChangeBuilder } from "../change.ts";
 import type { Context } from "../context.ts";
 import type { Acting, Core } from "../core.ts";
-import type { MessageKind } from "../delivery/messages.ts";
-import { AuthError } from "../errors.ts";
+import { AuthError, type Code } from "../errors.ts";
 import { FRESH, isRecent, type Level, levelOf, needsSecondFactor, reaches } from "../policy.ts";
+import type { Receipt } from "../receipt.ts";
 import { mustEnrol } from "./gate.ts";
 
 /** What a route asks of a session. */
@@ -82,12 +83,30 @@ export async function commitActing(
   throw new AuthError("conflict", { reason: "raced" });
 }
 
-export function changed(
+/** An attempt by a session: what it pays, what its refusals are called, what it is about beside the session. */
+export interface ActingAttempt {
+  readonly budgets: readonly BudgetName[];
+  readonly wrong: Code;
+  readonly gone: Code;
+  readonly event: AuditEntry;
+  readonly context: Context;
+  /** @default nothing but the session */
+  readonly about?: ChangeBuilder;
+  readonly onGranted?: (record: FactorRecord) => void;
+}
+
+/**
+ * Charge, decide, commit for whoever is acting: paid for only while the session lives and the account is
+ * what the session was judged by.
+ */
+export function attemptActing<T>(
   core: Core,
   { subject, record, sessionId }: Acting,
-  kind: Extract<MessageKind, "factor_removed" | "backup_codes_replaced">,
-  context: Context,
-): void {
-  core.audit.record({ type: kind, account: subject, session: sessionId }, context);
-  core.notify(subject, record, kind, context);
+  { about = change(), ...spec }: ActingAttempt,
+  decide: (receipt: Receipt) => Promise<Decision<T>> | Decision<T>,
+): Promise<T> {
+  const standing = about
+    .when(["sessions", sessionId], { present: true })
+    .whenSame(["epoch"], record.epoch);
+  return attempt(core, { ...spec, records: core.records, subject, about: standing }, decide);
 }

@@ -1,5 +1,5 @@
 import type { BackupCodes } from "../account.ts";
-import { attempt, type Decision } from "../attempt.ts";
+import type { Decision } from "../attempt.ts";
 import type { AuditEntry } from "../audit.ts";
 import { change } from "../change.ts";
 import type { Context } from "../context.ts";
@@ -7,7 +7,7 @@ import type { Acting, Core } from "../core.ts";
 import { AuthError } from "../errors.ts";
 import { createBackupCodes, type BackupCodeForm } from "../factors/backup-code.ts";
 import { needsSecondFactor } from "../policy.ts";
-import { demandFresh } from "./acting.ts";
+import { attemptActing, demandFresh } from "./acting.ts";
 import { inSlot } from "./in-slot.ts";
 import { throttled } from "./throttled.ts";
 
@@ -55,17 +55,12 @@ export interface Preparation {
  */
 export function prepare<T>(
   core: Core,
-  { subject, record, sessionId }: Acting,
+  acting: Acting,
   { context, event, hashes }: Preparation,
   make: () => Promise<Decision<T>>,
 ): Promise<T> {
-  const about = change()
-    .when(["sessions", sessionId], { present: true })
-    .whenSame(["epoch"], record.epoch);
-  const { records } = core;
-  const spec = { records, subject, budgets: ["setup"], about, event, context } as const;
-  const work = (): Promise<T> =>
-    attempt(core, { ...spec, wrong: "conflict", gone: "conflict" }, make);
+  const spec = { budgets: ["setup"], wrong: "conflict", gone: "conflict", event, context } as const;
+  const work = (): Promise<T> => attemptActing(core, acting, spec, make);
   return throttled(core, { context, event, keep: true }, () =>
     hashes ? inSlot(core, work) : work(),
   );

@@ -10,6 +10,7 @@ import { deliver, findToken, mayReach, prepareToken, RESEND_AFTER, sendMail } fr
 import { composeMail } from "../delivery/messages.ts";
 import { throttled } from "./throttled.ts";
 
+/** The key under which an address is found. */
 export function keyOf(core: AccountCore, { canonical }: Address): string {
   return nameKey(core.tenant, "name", canonical);
 }
@@ -32,7 +33,8 @@ export async function requestAddress(
       if (owner === null || owner === subject) {
         sendMail(core, moved.address, "verify_email", { ...prepared, context, account: subject });
       } else {
-        sendMail(core, moved.address, "address_in_use", { context, account: owner });
+        // Whoever asks pays for it: an account must not mail the world.
+        sendMail(core, moved.address, "address_in_use", { context, account: subject });
       }
     });
     core.notify(subject, record, "email_change_requested", context);

@@ -1,5 +1,5 @@
 import { entriesOf, type FactorRecord, type TotpDevice, type TotpEnrolment } from "../account.ts";
-import { attempt, type Decision } from "../attempt.ts";
+import type { Decision } from "../attempt.ts";
 import { refresh } from "../budget.ts";
 import { change } from "../change.ts";
 import { cleanLabel, type Context } from "../context.ts";
@@ -18,7 +18,7 @@ import {
 } from "../factors/totp.ts";
 import { needsSecondFactor } from "../policy.ts";
 import type { Receipt } from "../receipt.ts";
-import { demandFresh, keepOnly } from "./acting.ts";
+import { attemptActing, demandFresh, keepOnly } from "./acting.ts";
 import { inSlot } from "./in-slot.ts";
 import { newBackupCodes, prepare } from "./backup-codes.ts";
 import { describeSession } from "./gate.ts";
@@ -132,17 +132,12 @@ export async function confirmTotp(
   const now = core.now();
   // Not the class of short codes: switched off by a phone with a wrong clock, it could not be opened again.
   const budgets = ["second"] as const;
-  return attempt(
+  return attemptActing(
     core,
+    acting,
     {
-      records: core.records,
-      subject,
       budgets,
-      // The epoch ties this to what the acting session was judged by.
-      about: change()
-        .when(["enrolment", "expiresAt"], { above: now })
-        .when(["sessions", sessionId], { present: true })
-        .whenSame(["epoch"], seen.epoch),
+      about: change().when(["enrolment", "expiresAt"], { above: now }),
       wrong: "invalid_code",
       gone: "nothing_pending",
       event: { type: "factor_added", account: subject, method: "totp", session: sessionId },

@@ -1,4 +1,4 @@
-import { attempt, commitUnchanged, type Decision } from "../attempt.ts";
+import { commitUnchanged, type Decision } from "../attempt.ts";
 import { refresh } from "../budget.ts";
 import { change } from "../change.ts";
 import type { Context } from "../context.ts";
@@ -6,7 +6,7 @@ import type { Acting, Core } from "../core.ts";
 import { AuthError } from "../errors.ts";
 import { checkPassword } from "../factors/password.ts";
 import { isMandatory } from "../policy.ts";
-import { demandFresh, keepOnly } from "./acting.ts";
+import { attemptActing, demandFresh, keepOnly } from "./acting.ts";
 import { inSlot } from "./in-slot.ts";
 
 /** Check a new password against the rules for an account. @throws AuthError `password_…` */
@@ -42,15 +42,11 @@ export async function changePassword(
   const now = core.now();
   const budgets = ["password"] as const;
   await inSlot(core, () =>
-    attempt(
+    attemptActing(
       core,
+      acting,
       {
-        records: core.records,
-        subject,
         budgets,
-        about: change()
-          .when(["sessions", sessionId], { present: true })
-          .whenSame(["epoch"], seen.epoch),
         wrong: "wrong_password",
         gone: "conflict",
         event: { type: "password_change", account: subject, session: sessionId },

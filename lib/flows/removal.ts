@@ -1,6 +1,6 @@
-import { change, type ChangeBuilder } from "../change.ts";
+import type { ChangeBuilder } from "../change.ts";
 import { entriesOf, type TotpDevice } from "../account.ts";
-import { attempt, type Decision } from "../attempt.ts";
+import type { Decision } from "../attempt.ts";
 import { refresh } from "../budget.ts";
 import type { Context } from "../context.ts";
 import type { Acting, Core } from "../core.ts";
@@ -9,9 +9,8 @@ import { readCode } from "../factors/code-form.ts";
 import { checkPassword } from "../factors/password.ts";
 import { checkTotp } from "../factors/totp.ts";
 import { isMandatory, needsSecondFactor } from "../policy.ts";
-import { commitActing, demandFresh, keepOnly } from "./acting.ts";
+import { attemptActing, commitActing, demandFresh, keepOnly } from "./acting.ts";
 import { inSlot } from "./in-slot.ts";
-import { changed } from "./acting.ts";
 
 /**
  * Remove one app, or every one, by a session that used a second factor lately. Backup codes go with
@@ -42,7 +41,9 @@ export async function removeTotp(
     acting,
     last ? withoutFactors(kept) : kept.unset(["totp", deviceId ?? ""]),
   );
-  changed(core, acting, "factor_removed", context);
+  const event = { type: "factor_removed", account: subject, session: acting.sessionId } as const;
+  core.audit.record(event, context);
+  core.notify(subject, record, "factor_removed", context);
 }
 
 /**
@@ -64,15 +65,13 @@ export async function disableSecondFactors(
   const now = core.now();
   const budgets = ["password", "second", "code"] as const;
   await inSlot(core, () =>
-    attempt(
+    attemptActing(
       core,
+      acting,
       {
-        records: core.records,
-        subject,
         budgets,
-        about: change().when(["sessions", sessionId], { present: true }),
         wrong: "invalid_code",
-        gone: "invalid_token",
+        gone: "conflict",
         event: { type: "factor_removed", account: subject, session: sessionId },
         context,
         onGranted: (record) => {

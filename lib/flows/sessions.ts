@@ -43,6 +43,7 @@ export async function findSession(
   return acting;
 }
 
+/** The session of this id in a record, while it lives and its account may log in. */
 export function liveSession(
   core: Core,
   subject: string,
@@ -78,11 +79,6 @@ async function touch(core: Core, { subject, record, sessionId, entry }: Acting):
 
 function forgetSecond(seen: ChangeBuilder, path: readonly string[]): ChangeBuilder {
   return seen.unset([...path, "proofs", "totp"]).unset([...path, "proofs", "backup_code"]);
-}
-
-/** The acting session as it is told. */
-export function describe(core: Core, acting: Acting): Session {
-  return describeSession(core, acting);
 }
 
 /** The live sessions of the acting account, newest first. */
@@ -121,6 +117,7 @@ export async function revokeSessions(
   core.audit.record({ type: "session_end", account: subject, reason: "all" }, context);
 }
 
+/** False where there was none. */
 export function endSession(core: Core, subject: string, sessionId: string): Promise<boolean> {
   const path = ["sessions", sessionId];
   return core.records.commit(subject, change().when(path, { present: true }).unset(path));

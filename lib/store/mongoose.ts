@@ -1,5 +1,3 @@
-/* eslint-disable @typescript-eslint/no-unsafe-class-instance-assignment -- mongoose types its own shorthand as a class */
-import { Schema, type Connection, type Model } from "mongoose";
 import type { Account } from "../account.ts";
 import type { AuditEvent } from "../audit.ts";
 import { callOut } from "../deadline.ts";
@@ -11,6 +9,7 @@ import {
   type NativeCollection,
 } from "./mongo-records.ts";
 import type { Store, TenantStore } from "./port.ts";
+import { modelsOn, type Connection, type Model, type Models } from "./models.ts";
 
 /** How the store uses the host's connection. */
 export interface MongooseStoreOptions {
@@ -28,81 +27,7 @@ const DAY = 86_400_000;
 /** Days that the budget of a name without account is kept after its last charge. */
 const UNKNOWN_LIVES = 30 * DAY;
 
-// `true` would drop conditions it does not know, and a compare-and-set that lost one matches everything.
-const STRICT = {
-  strict: "throw",
-  strictQuery: "throw",
-  versionKey: false,
-  autoIndex: false,
-  autoCreate: false,
-  minimize: false,
-  writeConcern: MAJORITY,
-} as const;
 const WRITE = { writeConcern: MAJORITY, maxTimeMS: 3000 } as const;
-
-const map = { type: Schema.Types.Mixed } as const;
-const accountSchema = new Schema(
-  {
-    _id: { type: String, required: true },
-    tenant: { type: String, required: true },
-    state: { type: String, required: true, enum: ["new", "active", "disabled"] },
-    names: map,
-    username: String,
-    email: map,
-    profile: map,
-    epoch: Number,
-    password: map,
-    totp: map,
-    backup: map,
-    enrolment: map,
-    pending: map,
-    sessions: map,
-    budgets: map,
-    mailed: map,
-    createdAt: { type: Number, required: true },
-    updatedAt: { type: Number, required: true },
-    expireAt: Date,
-  },
-  STRICT,
-).index({ expireAt: 1 }, { expireAfterSeconds: 0 });
-
-const identifierSchema = new Schema(
-  {
-    _id: { type: String, required: true },
-    tenant: { type: String, required: true },
-    account: String,
-    claimedAt: Number,
-    budgets: map,
-    /** Nobody has claimed it: only such a document may be swept, whatever its `expireAt` says. */
-    free: Boolean,
-    expireAt: Date,
-  },
-  STRICT,
-).index({ expireAt: 1 }, { expireAfterSeconds: 0, partialFilterExpression: { free: true } });
-
-const budgetSchema = new Schema(
-  { _id: { type: String, required: true }, sent: Number, quarters: map, expireAt: Date },
-  STRICT,
-).index({ expireAt: 1 }, { expireAfterSeconds: 0 });
-
-const auditSchema = new Schema(
-  {
-    _id: { type: String, required: true },
-    at: { type: Date, required: true },
-    type: { type: String, required: true },
-    outcome: { type: String, required: true },
-    tenant: { type: String, default: "" },
-    account: String,
-    name: String,
-    session: String,
-    method: String,
-    reason: String,
-    ip: String,
-    userAgent: String,
-    requestId: String,
-  },
-  STRICT,
-).index({ tenant: 1, account: 1, at: -1 });
 
 interface IdentifierDocument {
   readonly account?: string;
@@ -115,7 +40,6 @@ interface Collection extends NativeCollection {
   insertMany(documents: readonly object[], options: object): PromiseLike<unknown>;
   deleteOne(filter: object, options: object): PromiseLike<unknown>;
   createIndex(keys: object, options: object): PromiseLike<unknown>;
-  indexes(): PromiseLike<readonly Record<string, unknown>[]>;
 }
 
 /**
@@ -137,19 +61,7 @@ export function mongooseStore(
   if (!Number.isInteger(auditDays) || auditDays < 1) {
     throw new TypeError("mongooseStore.auditDays: a whole number above 0");
   }
-  const model = (name: string, schema: Schema): Model<unknown> =>
-    connection.model<unknown>(`${prefix}${name}`, schema, `${prefix}${name}`, {
-      overwriteModels: true,
-    });
-  const audited = auditSchema
-    .clone()
-    .index({ at: 1 }, { expireAfterSeconds: (auditDays * DAY) / 1000 });
-  const models = {
-    accounts: model("accounts", accountSchema),
-    identifiers: model("identifiers", identifierSchema),
-    budgets: model("budgets", budgetSchema),
-    audit: model("audit", audited),
-  };
+  const models = modelsOn(connection, { prefix, auditDays });
   const within = <T>(call: () => PromiseLike<T>, what: string): Promise<T> =>
     callOut(call, deadline, what);
 
@@ -191,8 +103,6 @@ export function mongooseStore(
     ready: () => makeReady(connection, Object.values(models), deadline),
   };
 }
-
-type Models = Readonly<Record<"accounts" | "identifiers" | "budgets" | "audit", Model<unknown>>>;
 
 function native(model: Model<unknown>): Collection {
   return model.collection as unknown as Collection;

@@ -351,13 +351,15 @@ test("PW-12: releasing twice does not open a second slot", async () => {
   const release = await slots.take();
   release();
   release();
-  await slots.take();
+  const only = await slots.take();
 
   let served = false;
-  void slots.take().then(() => (served = true));
+  const second = slots.take().then(() => (served = true));
   await new Promise(setImmediate);
 
   assert.equal(served, false);
+  only();
+  await second;
 });
 
 test("PW-12: waiting callers are served in the order they came", async () => {
@@ -377,4 +379,19 @@ test("PW-12: waiting callers are served in the order they came", async () => {
 test("PW-12: slots and queue that make no sense fail at start and are named", () => {
   assert.throws(() => createHashingSlots({ slots: 0 }), /TypeError.*slots/);
   assert.throws(() => createHashingSlots({ queue: -1 }), /TypeError.*queue/);
+});
+
+test("PW-12: a caller that has waited too long gets no slot any more, and takes nobody's place", async (t) => {
+  t.mock.timers.enable({ apis: ["setTimeout"] });
+  const slots = createHashingSlots({ slots: 1, patience: 4000 });
+  const release = await slots.take();
+  const late = assert.rejects(slots.take(), { code: "unavailable", retryAfter: 1 });
+  t.mock.timers.tick(3999);
+  const next = slots.take();
+
+  t.mock.timers.tick(1);
+  await late;
+  release();
+
+  assert.equal(typeof (await next), "function");
 });
