@@ -44,6 +44,8 @@ const identifierSchema = new Schema(
     tenant: { type: String, required: true },
     account: String,
     claimedAt: Number,
+    /** When it was last looked up, be it known or not. */
+    triedAt: Date,
     budgets: map,
     /** Nobody has claimed it: only such a document may be swept, whatever its `expireAt` says. */
     free: Boolean,

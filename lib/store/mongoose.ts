@@ -134,7 +134,8 @@ function tenantStore(
     const find = () =>
       nameDocuments.findOneAndUpdate(
         { _id: key },
-        { $setOnInsert: { tenant, free: true, ...lastCharge() } },
+        // It writes for every name: a look-up that wrote for unknown ones alone would tell them by its time (EN-02).
+        { $set: { triedAt: new Date() }, $setOnInsert: { tenant, free: true, ...lastCharge() } },
         { ...WRITE, upsert: true, returnDocument: "after", includeResultMetadata: false },
       );
     return (await within(find, "resolve")) ?? {};
